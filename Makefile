@@ -1,0 +1,50 @@
+# make serve | test | test-slow | check | bench: each does all of its own set-up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+HOST ?= 127.0.0.1
+PORT ?= 8000
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+# One BLAS thread per test process: the suite itself takes all cores.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
+
+MAKEFLAGS += --no-print-directory
+.PHONY: serve test test-slow check bench clean
+
+serve: $(VENV)/.stamp-serve
+	@echo "Ancestral: http://$(HOST):$(PORT)/"
+	@$(BIN)/ancestral serve --models models_store --host $(HOST) --port $(PORT)
+
+test: $(VENV)/.stamp-dev $(VENV)/.stamp-system
+	@$(PYTEST) -m "not slow"
+
+test-slow: $(VENV)/.stamp-dev $(VENV)/.stamp-system
+	@$(PYTEST) -m slow
+
+check: $(VENV)/.stamp-dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: $(VENV)/.stamp-serve
+	@$(BIN)/ancestral bench --models models_store
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.stamp-serve: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing ancestral into $(VENV) …"
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/.stamp-dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing ancestral with its test tools into $(VENV) …"
+	@$(PIP) -e ".[dev]"
+	@touch $@ $(VENV)/.stamp-serve
+
+# A browser for the page's test; without one that test is skipped and says so.
+$(VENV)/.stamp-system: | $(BIN)/python
+	@sh .ci/system-packages chromium && touch $@ || true
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

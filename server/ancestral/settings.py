@@ -1,0 +1,53 @@
+"""Settings of the process: a frozen dataclass filled from `ANCESTRAL_*` variables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+SHIPPED = Path(__file__).resolve().parents[2] / "models_store"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a server process may be told; every field is read somewhere."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    models: Path = SHIPPED  # folder of model packages, NAME/VERSION/
+    slots: int = 32  # running batch of one model, sequences
+    queue_depth: int = 256  # jobs that may wait per model; more are refused with 429
+    max_body_bytes: int = 32 * 2**20  # refused before parsing; a 10-minute 16 kHz WAV fits
+    max_items: int = 256  # items in one request
+
+    def __post_init__(self) -> None:
+        for name in ("slots", "queue_depth", "max_body_bytes", "max_items"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"ANCESTRAL_{name.upper()} must be at least 1")
+        if not 0 <= self.port < 2**16:
+            raise ValueError(f"ANCESTRAL_PORT must lie in 0..65535, not {self.port}")
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+        """Defaults, then `ANCESTRAL_<FIELD>` from `env`, then the overrides that are not None.
+
+        Raises ValueError naming the variable that does not parse.
+        """
+        env = os.environ if env is None else env
+        values: dict[str, Any] = {}
+        for field in fields(cls):
+            text = env.get(f"ANCESTRAL_{field.name.upper()}")
+            if text is None:
+                continue
+            convert = type(field.default)
+            try:
+                values[field.name] = convert(text)
+            except ValueError as error:
+                raise ValueError(
+                    f"ANCESTRAL_{field.name.upper()}={text!r} is not {convert.__name__}"
+                ) from error
+        values.update({name: value for name, value in overrides.items() if value is not None})
+        return cls(**values)

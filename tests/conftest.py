@@ -1,0 +1,29 @@
+"""Where the shared data and checkpoints of the tests live, if they are here at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def _folder(variable: str, default: str) -> Path:
+    folder = Path(os.environ.get(variable, ROOT.parent / "shared" / default))
+    if not folder.is_dir():
+        pytest.skip(f"{variable} is not set and there is no folder of {default}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The data sets named in models_store/recipes (ANCESTRAL_DATA); skips where absent."""
+    return _folder("ANCESTRAL_DATA", "data")
+
+
+@pytest.fixture(scope="session")
+def checkpoints_folder() -> Path:
+    """Checkpoints that others published (ANCESTRAL_CHECKPOINTS); skips where absent."""
+    return _folder("ANCESTRAL_CHECKPOINTS", "checkpoints")
