@@ -32,17 +32,22 @@ class SlotState:
         "given",
         "log_prob",
         "prefix",
-        "request",
         "reported",
+        "request",
         "site",
         "slot",
         "values",
     )
 
-    def __init__(self, slot: int, request: SlotRequest, dims: int, discrete: bool) -> None:
+    bytes_per_value = 8 + 8 + 1 + 1  # value, log_prob, given, fixed
+
+    def __init__(
+        self, slot: int, request: SlotRequest, dims: int, discrete: bool, *, joint: bool = False
+    ) -> None:
         """Lay out a slot of `request.sites` sites of `dims` dimensions.
 
-        Raises ValueError where the request's arrays do not have that shape.
+        A `joint` likelihood draws a site's dimensions together. Raises ValueError where the
+        request's arrays do not have that shape, or know a part of a jointly drawn site.
         """
         if request.sites < 1:
             raise ValueError(f"sites must be at least 1, not {request.sites}")
@@ -55,6 +60,12 @@ class SlotState:
         self.log_prob: Nats = np.zeros(shape)
         self.given: npt.NDArray[np.bool_] = np.zeros(shape, dtype=np.bool_)
         self._fill_known(request, shape)
+        if joint and (self.given.any(axis=1) != self.given.all(axis=1)).any():
+            site = int(np.flatnonzero(self.given.any(axis=1) != self.given.all(axis=1))[0])
+            raise ValueError(
+                f"known holds a part of site {site}, whose {dims} dimensions are drawn jointly: "
+                "give all of them or none"
+            )
         self.fixed = self.given.copy()
         self._fill_replay(request, shape)
         open_sites = np.flatnonzero(~self.given.all(axis=1))
@@ -72,7 +83,9 @@ class SlotState:
         if request.known_mask is None:
             self.given[:] = True
         elif request.known_mask.shape != shape:
-            raise ValueError(f"known_mask has shape {request.known_mask.shape}, the slot is {shape}")
+            raise ValueError(
+                f"known_mask has shape {request.known_mask.shape}, the slot is {shape}"
+            )
         else:
             self.given[:] = request.known_mask
         self.values[self.given] = request.known[self.given]
