@@ -122,7 +122,7 @@ class SlotState:
         return self._noise[site - self._noise_first]
 
     def take(self, first: int, last: int) -> Advance:
-        """The sites first..last-1 as an Advance; its arrays are copies, free to leave the thread."""
+        """The sites first..last-1 as an Advance, whose arrays are copies."""
         return Advance(
             slot=self.slot,
             first_site=first,
