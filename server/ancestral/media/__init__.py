@@ -1,0 +1,44 @@
+"""PNG, JPEG, WAV, NPY and JSON in and out: bytes to a model's codes and back, in numpy."""
+
+from ancestral.media.codecs import (
+    AudioCodec,
+    Codec,
+    Codes,
+    Levels,
+    Linear,
+    MuLaw,
+    Palette,
+    from_config,
+    lost_in_int16,
+)
+from ancestral.media.decode import MEDIA_TYPES, decode
+from ancestral.media.errors import MediaError
+from ancestral.media.nested import Item, from_array, from_nested, known_from_nested
+from ancestral.media.npy import encode_npy
+from ancestral.media.picture import encode_png, heat_map_png
+from ancestral.media.wav import encode_wav, pcm_bytes, wav_header
+
+__all__ = [
+    "MEDIA_TYPES",
+    "AudioCodec",
+    "Codec",
+    "Codes",
+    "Item",
+    "Levels",
+    "Linear",
+    "MediaError",
+    "MuLaw",
+    "Palette",
+    "decode",
+    "encode_npy",
+    "encode_png",
+    "encode_wav",
+    "from_array",
+    "from_config",
+    "from_nested",
+    "heat_map_png",
+    "known_from_nested",
+    "lost_in_int16",
+    "pcm_bytes",
+    "wav_header",
+]

@@ -1,0 +1,146 @@
+"""A file's bytes to one item of a model's data: the media type decides who reads it."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import soxr
+
+from ancestral.media.codecs import Amplitudes, Codec, Levels, Linear, MuLaw, Palette
+from ancestral.media.errors import MediaError, shape_text
+from ancestral.media.image import JPEG_MAGIC, PNG_MAGIC, read_image
+from ancestral.media.nested import Item, from_array, from_nested
+from ancestral.media.npy import MAGIC as NPY_MAGIC
+from ancestral.media.npy import read_npy
+from ancestral.media.wav import read_wav
+from ancestral.models.data import DataSpec
+
+MEDIA_TYPES = {
+    "image/png": "png",
+    "image/jpeg": "jpeg",
+    "audio/wav": "wav",
+    "audio/wave": "wav",
+    "audio/x-wav": "wav",
+    "audio/vnd.wave": "wav",
+    "application/x-npy": "npy",
+    "application/json": "json",
+}
+_SLOWEST, _FASTEST = 1_000, 768_000  # Hz, of what "fit" resamples
+
+
+def media_type(body: bytes, content_type: str | None) -> str:
+    """'png', 'jpeg', 'wav', 'npy' or 'json': as declared, or as the first bytes say.
+
+    Raises MediaError for an unknown declaration or one that the first bytes contradict.
+    """
+    if body.startswith(PNG_MAGIC):
+        found = "png"
+    elif body.startswith(JPEG_MAGIC):
+        found = "jpeg"
+    elif body[:4] == b"RIFF":
+        found = "wav"
+    elif body.startswith(NPY_MAGIC):
+        found = "npy"
+    else:
+        found = "json" if body[:64].lstrip()[:1] == b"[" else "unknown"
+    declared = (content_type or "").partition(";")[0].strip().lower()
+    if declared in ("", "application/octet-stream"):
+        if found == "unknown":
+            raise MediaError("the bytes are no PNG, JPEG, WAV, NPY or JSON")
+        return found
+    if declared not in MEDIA_TYPES:
+        raise MediaError(f"media type {declared!r} is not read; {', '.join(MEDIA_TYPES)} are")
+    wanted = MEDIA_TYPES[declared]
+    if found not in (wanted, "unknown"):
+        raise MediaError(f"declared as {declared}, but the bytes are {found.upper()}")
+    return wanted
+
+
+def decode(
+    body: bytes, content_type: str | None, data: DataSpec, codec: Codec | None, *, fit: bool = False
+) -> tuple[Item, list[str]]:
+    """One item (int64 codes, or float64 where real-valued) and the `fit` steps that were applied.
+
+    Nothing is resized, resampled or cast unless `fit` says so; a mismatch is a MediaError.
+    """
+    if not body:
+        raise MediaError("the body is empty")
+    kind = media_type(body, content_type)
+    if kind == "npy":
+        return from_array(read_npy(body), data, fit=fit)
+    if kind == "json":
+        try:
+            return from_nested(json.loads(body), data, fit=fit)
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise MediaError(f"the JSON does not parse: {error}") from error
+    if kind == "wav":
+        if data.kind != "audio" or not isinstance(codec, MuLaw | Linear):
+            raise MediaError(f"a WAV file where {_expected(data)} is expected")
+        return _decode_wav(body, data, codec, fit)
+    if data.kind != "image" or not isinstance(codec, Levels | Palette):
+        raise MediaError(f"an image file where {_expected(data)} is expected")
+    channels, height, width = data.shape
+    pixels, steps = read_image(body, codec.channels or channels, height, width, fit=fit)
+    codes, rounded = codec.encode(pixels, fit=fit)
+    return codes, steps + rounded
+
+
+def _expected(data: DataSpec) -> str:
+    values = "real values" if data.levels is None else f"{data.levels} levels"
+    return f"{data.kind} of shape {shape_text(data.shape)} with {values}"
+
+
+def _decode_wav(
+    body: bytes, data: DataSpec, codec: MuLaw | Linear, fit: bool
+) -> tuple[Item, list[str]]:
+    wav = read_wav(body)
+    steps: list[str] = []
+    amplitudes = wav.amplitudes[:, 0]
+    channels = wav.amplitudes.shape[1]
+    if channels > 1:
+        if not fit:
+            raise MediaError(
+                f"WAV of shape {shape_text((channels, len(wav.amplitudes)))} (channels, samples) "
+                f"where mono [1, {len(wav.amplitudes)}] is expected; "
+                '"fit": true takes their mean'
+            )
+        amplitudes = wav.amplitudes.mean(axis=1)
+        steps.append(f"took the mean of {channels} channels")
+    if data.sample_rate is not None and wav.rate != data.sample_rate:
+        if not fit:
+            raise MediaError(
+                f"WAV of {wav.rate} Hz where {data.sample_rate} Hz is expected; "
+                '"fit": true resamples it'
+            )
+        amplitudes = _resample(amplitudes, wav.rate, data.sample_rate)
+        steps.append(f"resampled {wav.rate} Hz to {data.sample_rate} Hz")
+    peak = float(np.abs(amplitudes).max())
+    if peak > 1.0:
+        if not fit:
+            raise MediaError(
+                f'WAV: amplitude {peak:.4g} lies outside [-1, 1]; "fit": true clips it'
+            )
+        amplitudes = np.clip(amplitudes, -1.0, 1.0)
+        steps.append("clipped amplitudes to [-1, 1]")
+    codes = codec.encode(amplitudes)
+    if data.shape and len(codes) != data.shape[0]:
+        if not fit:
+            raise MediaError(
+                f"WAV of shape {shape_text(codes.shape)} where {shape_text(data.shape)} is "
+                'expected; "fit": true crops or pads it'
+            )
+        steps.append(f"{'cropped' if len(codes) > data.shape[0] else 'padded'} to {data.shape[0]}")
+        silence = codec.encode(np.zeros(data.shape[0]))
+        silence[: len(codes)] = codes[: data.shape[0]]
+        codes = silence
+    return codes, steps
+
+
+def _resample(amplitudes: Amplitudes, rate: int, wanted: int) -> Amplitudes:
+    if not _SLOWEST <= rate <= _FASTEST:
+        raise MediaError(f"WAV of {rate} Hz; {_SLOWEST}..{_FASTEST} Hz can be resampled")
+    resampled = np.asarray(soxr.resample(amplitudes, rate, wanted), dtype=np.float64)
+    if not len(resampled):
+        raise MediaError(f"WAV: {len(amplitudes)} samples at {rate} Hz are too few to resample")
+    return resampled
