@@ -1,0 +1,1 @@
+"""One worker's work: load a package, score, sample and stream."""
