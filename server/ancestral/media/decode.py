@@ -123,18 +123,7 @@ def _decode_wav(
             )
         amplitudes = np.clip(amplitudes, -1.0, 1.0)
         steps.append("clipped amplitudes to [-1, 1]")
-    codes = codec.encode(amplitudes)
-    if data.shape and len(codes) != data.shape[0]:
-        if not fit:
-            raise MediaError(
-                f"WAV of shape {shape_text(codes.shape)} where {shape_text(data.shape)} is "
-                'expected; "fit": true crops or pads it'
-            )
-        steps.append(f"{'cropped' if len(codes) > data.shape[0] else 'padded'} to {data.shape[0]}")
-        silence = codec.encode(np.zeros(data.shape[0]))
-        silence[: len(codes)] = codes[: data.shape[0]]
-        codes = silence
-    return codes, steps
+    return codec.encode(amplitudes), steps
 
 
 def _resample(amplitudes: Amplitudes, rate: int, wanted: int) -> Amplitudes:

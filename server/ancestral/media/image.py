@@ -84,6 +84,11 @@ def _check_header(body: bytes, target: _Target, fit: bool) -> bool:
         raise MediaError("not a PNG or JPEG file")
     if len(body) < 33 or body[12:16] != b"IHDR":
         raise MediaError("PNG: the file ends within its header")
+    at = len(PNG_MAGIC)
+    while body[at + 4 : at + 8] != b"IEND":
+        at += 12 + int.from_bytes(body[at : at + 4], "big")  # length, name, contents, checksum
+        if at + 12 > len(body):
+            raise MediaError("PNG: the file is cut off")
     width, height, depth = struct.unpack_from(">IIB", body, 16)
     _check_size(width, height, target, fit)
     if depth == 16 and not fit:

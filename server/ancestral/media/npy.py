@@ -41,7 +41,7 @@ def read_npy(body: bytes) -> npt.NDArray[np.generic]:
         )
     flat = np.frombuffer(payload, dtype=dtype)
     array = flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
-    return np.ascontiguousarray(array, dtype=dtype.newbyteorder("="))
+    return array.astype(dtype.newbyteorder("="), order="C")
 
 
 def _header(text: bytes) -> tuple[tuple[int, ...], np.dtype[Any], bool]:

@@ -83,12 +83,13 @@ def heat_map_png(
         surprise = np.tile([part.mean() for part in parts], (_STRIP_HEIGHT, 1))
     else:
         raise MediaError(f"no heat map of shape {shape_text(surprise.shape)}; [C, H, W] or [T]")
-    ceiling = np.nextafter(np.finfo(np.float64).max, 0)
-    surprise = np.nan_to_num(surprise, nan=ceiling, posinf=ceiling)
-    low, high = limits or (0.0, max(float(np.percentile(surprise, 99.5)), 1e-9))
+    surprise = np.nan_to_num(surprise, nan=np.inf, posinf=np.inf)
+    finite = surprise[np.isfinite(surprise)]
+    ceiling = float(np.percentile(finite, 99.5)) if len(finite) else 1.0
+    low, high = limits or (0.0, max(ceiling, 1e-9))
     if not high > low:
         raise MediaError(f"heat map limits {low} and {high} are not ascending")
-    shade = np.clip((surprise - low) / (high - low) * 255.0, 0, 255).astype(np.uint8)
+    shade = ((np.clip(surprise, low, high) - low) / (high - low) * 255.0).astype(np.uint8)
     return _png(colour_table()[shade].transpose(2, 0, 1))
 
 
