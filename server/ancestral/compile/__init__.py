@@ -1,0 +1,35 @@
+"""From a causal network's forward pass to a cached sampler.
+
+`compile_network` captures a network, proves that no output reads its own or a later input, and
+derives the StepProgram that computes the same params site by site.
+"""
+
+from __future__ import annotations
+
+from ancestral.compile.compiler import COMPILER_VERSION, Codes, compile_graph, compile_network
+from ancestral.compile.errors import (
+    CausalityError,
+    CompileError,
+    ParityError,
+    UnsupportedOperator,
+)
+from ancestral.compile.graph import Graph, Node, Ref
+from ancestral.compile.program import Read, Ring, Step, StepProgram
+
+__all__ = [
+    "COMPILER_VERSION",
+    "CausalityError",
+    "Codes",
+    "CompileError",
+    "Graph",
+    "Node",
+    "ParityError",
+    "Read",
+    "Ref",
+    "Ring",
+    "Step",
+    "StepProgram",
+    "UnsupportedOperator",
+    "compile_graph",
+    "compile_network",
+]

@@ -1,0 +1,149 @@
+"""Capture a network's forward pass as a Graph.
+
+`torch.export` comes first: it keeps composite operators (linear, layer_norm, attention) whole and
+lengths symbolic. Modules it cannot take, such as those that write their weights in forward, are
+traced by functionalised `make_fx` at fixed sizes. Either way the graph is functional: in-place
+operators are gone.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.export import Dim, export
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from ancestral.compile.errors import CompileError
+from ancestral.compile.graph import Graph, Node, Ref
+
+Inputs = tuple[torch.Tensor, ...]
+
+
+def capture(module: nn.Module, example: Inputs, dynamic: Sequence[dict[int, str]] = ()) -> Graph:
+    """Trace `module(*example)` into a Graph.
+
+    `dynamic` gives, per input, the dimensions that may change and a name for each ("batch",
+    "time"); equal names are equal sizes. Raises CompileError when neither way of tracing works.
+    """
+    was_training = module.training
+    module.eval()
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            try:
+                return _by_export(module, example, dynamic)
+            except Exception as first:
+                try:
+                    return _by_make_fx(module, example)
+                except Exception as second:
+                    raise CompileError(
+                        f"the forward pass cannot be traced: torch.export says {first!s:.500}; "
+                        f"make_fx says {second!s:.500}"
+                    ) from second
+    finally:
+        module.train(was_training)
+
+
+def _by_export(module: nn.Module, example: Inputs, dynamic: Sequence[dict[int, str]]) -> Graph:
+    sizes = {name: Dim(name) for axes in dynamic for name in axes.values()}
+    shapes = tuple({axis: sizes[name] for axis, name in axes.items()} for axes in dynamic)
+    wrapper = _Positional(module)
+    program = export(wrapper, example, dynamic_shapes=((shapes,) if dynamic else None), strict=False)
+    program = program.run_decompositions({})
+    signature = program.graph_signature
+    state: dict[str, torch.Tensor] = {**program.state_dict, **program.constants}
+    constants: dict[str, torch.Tensor] = {}
+    for table in (
+        signature.inputs_to_parameters,
+        signature.inputs_to_buffers,
+        signature.inputs_to_lifted_tensor_constants,
+    ):
+        constants.update({name: state[target].detach() for name, target in table.items()})
+    return _convert(program.graph, constants, tuple(signature.user_inputs))
+
+
+def _by_make_fx(module: nn.Module, example: Inputs) -> Graph:
+    state = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    names = list(state)
+
+    def forward(weights: list[torch.Tensor], *inputs: torch.Tensor) -> Any:
+        swapped = dict(zip(names, weights, strict=True))
+        return torch.func.functional_call(module, swapped, inputs)
+
+    weights = [state[name].detach().clone() for name in names]
+    traced = make_fx(torch.func.functionalize(forward))(weights, *example)
+    placeholders = [n.name for n in traced.graph.nodes if n.op == "placeholder"]
+    constants = dict(zip(placeholders, weights, strict=False))
+    for node in traced.graph.nodes:
+        if node.op == "get_attr":
+            constants[node.name] = getattr(traced, str(node.target)).detach()
+    return _convert(traced.graph, constants, tuple(placeholders[len(names) :]))
+
+
+class _Positional(nn.Module):
+    """A module whose inputs are all positional, whatever the wrapped forward calls them."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, *inputs: torch.Tensor) -> Any:
+        return self.module(*inputs)
+
+
+def _convert(graph: fx.Graph, constants: dict[str, torch.Tensor], inputs: tuple[Any, ...]) -> Graph:
+    nodes: list[Node] = []
+    output = ""
+    for node in graph.nodes:
+        if node.op == "output":
+            result = node.args[0]
+            while isinstance(result, (list, tuple)):
+                result = result[0]
+            output = result.name
+        elif node.op == "call_function":
+            args = fx.map_arg(node.args, lambda n: Ref(n.name))
+            kwargs = fx.map_arg(dict(node.kwargs), lambda n: Ref(n.name))
+            nodes.append(
+                Node(node.name, _name_of(node.target), _plain(args), _plain(kwargs), _line(node))
+            )
+    nodes = [n for n in nodes if not n.op.startswith("aten._assert")]
+    return Graph(tuple(str(name) for name in inputs), constants, tuple(nodes), output)
+
+
+def _plain(value: Any) -> Any:
+    """fx's immutable containers as the ordinary ones."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_plain(v) for v in value]
+    if isinstance(value, tuple):
+        return tuple(_plain(v) for v in value)
+    return value
+
+
+def _name_of(target: Any) -> str:
+    if isinstance(target, torch._ops.OpOverload):
+        return str(target)
+    return f"{getattr(target, '__module__', '').lstrip('_')}.{target.__name__}"
+
+
+def _line(node: fx.Node) -> str:
+    """The last line of the model's own code in the node's stack trace: "file.py:20: code"."""
+    lines = (node.meta.get("stack_trace") or "").strip().splitlines()
+    frames = [
+        (lines[i].strip(), lines[i + 1].strip() if i + 1 < len(lines) else "")
+        for i in range(len(lines))
+        if lines[i].lstrip().startswith("File ")
+    ]
+    own = [f for f in frames if "/torch/" not in f[0] and '"torch/' not in f[0]] or frames
+    if not own:
+        return ""
+    where, code = own[-1]
+    parts = where.split('"')
+    path = parts[1].rsplit("/", 1)[-1] if len(parts) > 1 else where
+    line = where.split("line ")[-1].split(",")[0] if "line " in where else "?"
+    return f"{path}:{line}: {code}"

@@ -1,0 +1,195 @@
+"""Put the passes together: capture, place, prove, schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+import ancestral.compile.rules  # noqa: F401  (registers the operator rules)
+from ancestral.compile.capture import capture
+from ancestral.compile.errors import CompileError
+from ancestral.compile.graph import Graph
+from ancestral.compile.place import Atom, Dim, Ints, Space, Value, View, full, key, payload_shape
+from ancestral.compile.program import StepProgram
+from ancestral.compile.schedule import params_read, schedule
+from ancestral.compile.tracer import NeedsPointOrder, Tracer, prove_causal
+from ancestral.models.data import ConditionSpec, DataSpec
+from ancestral.models.network import Network
+
+COMPILER_VERSION = 1  # part of every fingerprint: raised when a program's arithmetic may change
+
+_BATCH = 2  # of the example: not one, so that the batch axis is seen apart from axes of size one
+_LENGTH = 48  # of the example of an open-ended item; programs hold for any length
+_POINTS = 4096  # sites a model without site axes may have
+
+
+@dataclass(frozen=True)
+class Codes:
+    """What the network's first input is: [channels, rows, columns], or a length of time."""
+
+    channels: int
+    rows: int
+    columns: int
+    open_length: bool
+    subs: int  # channels drawn one after the other (1: jointly)
+    kind: str
+
+    @staticmethod
+    def of(data: DataSpec, joint: bool) -> Codes:
+        if data.kind == "image":
+            channels, rows, columns = data.shape
+            return Codes(channels, rows, columns, False, 1 if joint else channels, "image")
+        if data.shape:
+            return Codes(1, 1, data.shape[0], False, 1, data.kind)
+        return Codes(1, 1, _LENGTH, True, 1, data.kind)
+
+
+def compile_network(
+    network: Network,
+    conditions: Sequence[ConditionSpec] = (),
+    order: npt.NDArray[np.int64] | None = None,
+) -> StepProgram:
+    """Derive the step program of a network in its generation order.
+
+    `order` maps rank to position; None is raster order or time. Raises CausalityError with the
+    path of the leak, or UnsupportedOperator with the operator and its line in the model.
+    """
+    codes = Codes.of(network.data, network.likelihood.joint)
+    discrete = network.data.levels is not None
+    example: list[torch.Tensor] = [_example_codes(network.data, codes, discrete)]
+    dynamic: list[dict[int, str]] = [{0: "batch"}]
+    if codes.open_length:
+        dynamic[0][1] = "time"
+    for spec in conditions:
+        tensor, axes = _example_condition(spec, codes)
+        example.append(tensor)
+        dynamic.append({0: "batch", **axes})
+    graph = capture(network, tuple(example), dynamic)
+    return compile_graph(graph, example, codes, order)
+
+
+def compile_graph(
+    graph: Graph, example: Sequence[torch.Tensor], codes: Codes,
+    order: npt.NDArray[np.int64] | None = None,
+) -> StepProgram:  # fmt: skip
+    """Derive the step program of a captured graph; `example` are inputs it was captured with."""
+    if order is not None and (order == np.arange(order.size)).all():
+        order = None
+    if order is None:
+        space: Space = "grid" if codes.kind == "image" else "flat"
+        try:
+            return _derive(graph, example, codes, space, None)
+        except NeedsPointOrder:
+            if codes.open_length:
+                raise
+    sites = codes.rows * codes.columns
+    if sites > _POINTS:
+        raise CompileError(f"{sites} sites without site axes; at most {_POINTS} can be derived")
+    return _derive(graph, example, codes, "point", order)
+
+
+def _derive(
+    graph: Graph, example: Sequence[torch.Tensor], codes: Codes, space: Space,
+    order: npt.NDArray[np.int64] | None,
+) -> StepProgram:  # fmt: skip
+    batch: Dim = (Atom("batch", example[0].shape[0]),)
+    sites = codes.rows * codes.columns
+    ranks = np.argsort(order) if order is not None else np.arange(sites)
+    subs = codes.subs if space != "point" else sites * codes.subs
+    view = _codes_view(codes, space, batch, ranks)
+    tracer = Tracer(graph, example, view)
+    params = tracer.run()
+    if space == "flat" and params.space == "grid":
+        params = tracer.copy(params, "flat")
+    vectors, size, limit = _limits(params, tracer, codes, space, ranks)
+    prove_causal(params, limit, lambda e: _named(e, vectors, size, space))
+    steps = schedule(tracer.values, params, limit, tracer.columns, subs)
+    read = params_read(params, tracer.values, steps, tracer.columns)
+    if space == "point" and order is None:
+        order = np.arange(sites, dtype=np.int64)
+    return StepProgram(
+        graph, space, codes.rows, codes.columns, codes.channels, subs, tuple(steps), read,
+        (vectors, size), order,
+    )  # fmt: skip
+
+
+def _codes_view(codes: Codes, space: Space, batch: Dim, ranks: Ints) -> View:
+    """The network's input: what becomes known, site after site, channel after channel."""
+
+    def payload(size: int) -> Dim:
+        return (Atom("payload", size),) if size != 1 else ()
+
+    channels, rows, columns = codes.channels, codes.rows, codes.columns
+    sub = np.arange(channels) if codes.subs > 1 else np.zeros(channels, dtype=np.int64)
+    if space == "point":
+        extent = (1, 1)
+        ready = (ranks[None, :] * codes.subs + sub[:, None]).ravel()
+        image = (payload(channels), payload(rows), payload(columns))
+        dims = (batch, *(image if codes.kind == "image" else (payload(columns),)))
+    elif space == "grid":
+        extent, ready = (rows, columns), sub
+        dims = (batch, payload(channels), (Atom("row", rows),), (Atom("col", columns),))
+    else:
+        extent, ready = (1, columns), sub[:1]
+        dims = (batch, (Atom("flat", columns),))
+    count = int(np.prod(payload_shape(dims)))
+    keys = np.array([key(0, 0, int(s)) for s in ready], dtype=np.int64)
+    value = Value("codes", "codes", "", "the data", space, extent, count, [],
+                  {"dims": dims, "ready": np.asarray(ready), "image": codes.kind == "image"}, keys)  # fmt: skip
+    return View(value, dims, extent, (0, 0), full(extent), np.arange(count))
+
+
+def _limits(
+    params: View, tracer: Tracer, codes: Codes, space: Space, ranks: Ints
+) -> tuple[int, int, Ints]:
+    """Parameter vectors per site, parameters in each, and the key each element is wanted at.
+
+    The network returns params as [batch, *grid, vectors, parameters].
+    """
+    shape = tracer.example[tracer.graph.output].shape
+    grid = [codes.rows, codes.columns] if codes.kind == "image" else [codes.columns]
+    if list(shape[1:-2]) != grid:
+        raise CompileError(f"params have shape {list(shape)}; expected [batch, *{grid}, D, P]")
+    vectors, size = int(shape[-2]), int(shape[-1])
+    if space == "point":
+        rank = np.repeat(ranks, vectors * size)
+        sub = np.tile(np.repeat(np.arange(vectors), size), len(ranks))
+        limit = rank * codes.subs + (sub if codes.subs > 1 else 0)
+        return vectors, size, np.array([key(0, 0, int(s)) for s in limit], dtype=np.int64)
+    if params.pmap.size != vectors * size or params.extent[1] not in (
+        codes.columns, codes.rows * codes.columns
+    ):  # fmt: skip
+        raise CompileError("the params' sites are not the data's sites")
+    channel = np.repeat(np.arange(vectors), size) if codes.subs > 1 else np.zeros(vectors * size)
+    return vectors, size, np.array([key(0, 0, int(c)) for c in channel], dtype=np.int64)
+
+
+def _named(element: int, vectors: int, size: int, space: Space) -> str:
+    at = element // size
+    if space == "point":
+        return f"the output of site {at // vectors}"
+    return f"the output of channel {at}" if vectors > 1 else "an output"
+
+
+def _example_codes(data: DataSpec, codes: Codes, discrete: bool) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    shape = data.shape or (codes.columns,)
+    if discrete:
+        return torch.randint(data.levels or 2, (_BATCH, *shape), generator=generator)
+    return torch.randn((_BATCH, *shape), generator=generator)
+
+
+def _example_condition(spec: ConditionSpec, codes: Codes) -> tuple[torch.Tensor, dict[int, str]]:
+    if spec.kind == "label":
+        return torch.zeros(_BATCH, dtype=torch.int64), {}
+    generator = torch.Generator().manual_seed(1)
+    width: Any = spec.channels
+    if spec.kind == "series":
+        axes = {2: "time"} if codes.open_length else {}
+        return torch.randn((_BATCH, width, codes.columns), generator=generator), axes
+    return torch.randn((_BATCH, width, codes.rows, codes.columns), generator=generator), {}

@@ -1,0 +1,143 @@
+"""The StepProgram: what is computed when a row starts, at each site, at each channel; from what.
+
+The program is affine. A step says how its index follows from the site (`lead`), which elements of
+which values it reads (`Read`: rows of lag, columns of offset) and how many rows or steps of its
+own result must be kept (`ring`). Nothing in it grows with the number of sites.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ancestral.compile.graph import Graph
+from ancestral.compile.place import Ints, Space, Table
+
+Phase = Literal["row", "site"]
+
+
+@dataclass(frozen=True, eq=False)
+class Read:
+    """Elements of another step's result (or of the codes, `source` "codes").
+
+    `taps` are (lag, offset): in grid space `lag` rows back and `offset` columns from the reader's
+    own index; in flat space `lag` steps back. `pmap` picks payload elements (None: all, in order).
+    """
+
+    source: str
+    taps: tuple[tuple[int, int], ...]
+    pmap: Ints | None
+    direct: bool  # the source's result of this very step, no cache needed
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """A cache of the last `length` rows (grid) or steps (flat) of a step's result.
+
+    Grid rows have `left` columns before and `right` columns after the value's own, holding `fill`.
+    """
+
+    length: int
+    left: int = 0
+    right: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One operator of the step program.
+
+    It computes index (row − lead[0], column − lead[1]) of a value of `extent` rows and columns:
+    a whole row at once in phase "row", one site in phase "site". `sub` says, for each payload
+    element, before which of the site's channels it is computed (the number of channels: after
+    the last has been drawn).
+    """
+
+    name: str
+    kind: str
+    op: str
+    source: str
+    attrs: dict[str, Any]
+    operands: tuple[Any, ...]  # Read, Table, Fixed or a number
+    payload: int
+    space: Space
+    extent: tuple[int, int]
+    phase: Phase
+    lead: tuple[int, int]
+    sub: Ints
+    ring: Ring | None
+    fill: float | Table
+    keyed: bool = False
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of one execution of a site (keys of attention not counted)."""
+        return int(self.attrs.get("macs", 0))
+
+
+@dataclass(frozen=True, eq=False)
+class StepProgram:
+    """A derived sampler: the steps, the params they end in, and the graph they came from.
+
+    `channels` is the number of values per site, `subs` how many of them are drawn one after the
+    other (1: all at once from one parameter vector). `order` maps rank to position in point space.
+    """
+
+    graph: Graph
+    space: Space
+    rows: int
+    columns: int
+    channels: int
+    subs: int
+    steps: tuple[Step, ...]
+    params: Read
+    params_shape: tuple[int, int]  # parameter vectors per site, parameters in each
+    order: npt.NDArray[np.int64] | None = None
+    notes: tuple[str, ...] = field(default_factory=tuple)
+
+    @property
+    def row_steps(self) -> tuple[Step, ...]:
+        return tuple(s for s in self.steps if s.phase == "row")
+
+    @property
+    def site_steps(self) -> tuple[Step, ...]:
+        return tuple(s for s in self.steps if s.phase == "site")
+
+    @property
+    def phase_sites(self) -> int:
+        """Sites between two places where a new sequence can join the running batch."""
+        return self.columns if self.space == "grid" else 1
+
+    def macs_per_item(self, sites: int) -> int:
+        """Multiply-adds to sample an item of so many sites, attention rows at half length."""
+        rows = -(-sites // self.columns) if self.space == "grid" else 1
+        total = 0
+        for step in self.steps:
+            if self.space == "point":
+                total += step.macs
+            elif step.phase == "row":
+                total += rows * step.extent[1] * step.macs
+            else:
+                keys = (sites + 1) / 2 if step.kind in ("scores", "mix", "attend") else 1
+                total += int(sites * keys * step.macs)
+        return total
+
+    def describe(self) -> str:
+        """One line per step, for people."""
+        lines = []
+        for step in self.steps:
+            reads = [
+                f"{o.source}{list(o.taps) if o.taps != ((0, 0),) else ''}"
+                for o in step.operands
+                if isinstance(o, Read)
+            ]
+            kept = f" keep {step.ring.length}" if step.ring else ""
+            subs = sorted(set(step.sub.tolist()))
+            sub = f" sub {subs[0]}" if len(subs) == 1 else f" subs {subs[0]}..{subs[-1]}"
+            lines.append(
+                f"{step.phase:4} {step.space:5}{sub} {step.kind:12} {step.name} [{step.payload}]"
+                f" ← {', '.join(reads)}{kept}"
+            )
+        return "\n".join(lines)

@@ -1,0 +1,160 @@
+"""Products with weights: linear layers, and convolutions as products over their non-zero taps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+
+from ancestral.compile.place import NEVER, Atom, Fixed, Ints, View, has, moved, payload_shape
+from ancestral.compile.rules.movement import pad_axis
+from ancestral.compile.tracer import NeedsPointOrder, Tracer, rule
+
+
+@rule("aten.linear")
+def linear(t: Tracer, x: View, weight: Fixed, bias: Fixed | None = None) -> View:
+    return _linear(t, x, weight, bias, transposed=False)
+
+
+@rule("aten.addmm")
+def addmm(t: Tracer, bias: Fixed, x: View, weight: Fixed, **_: Any) -> View:
+    return _linear(t, x, weight, bias, transposed=True)
+
+
+def _linear(t: Tracer, x: View, weight: Any, bias: Any, *, transposed: bool) -> View:
+    """y = x Wᵀ + b over the last dimension; a zero weight reads nothing."""
+    if not isinstance(weight, Fixed) or weight.item or (bias is not None and bias.item):
+        raise t.unsupported("a product with weights that depend on the data or the condition")
+    if has(x.dims[-1], "row", "col", "flat"):
+        raise NeedsPointOrder(t.node.op, t.node.source, "a product over the sites themselves")
+    matrix = weight.tensor.T if transposed else weight.tensor  # [out, in]
+    out_size, in_size = int(matrix.shape[0]), int(matrix.shape[1])
+    reads = (matrix != 0).numpy()
+    incoming = x.ready.reshape(-1, in_size)
+    ready = np.stack([_latest(reads, row) for row in incoming]).ravel()
+    dims = (*x.dims[:-1], (Atom("payload", out_size),) if out_size != 1 else ())
+    return t.value(
+        "linear", dims, x.space, x.extent, [t.take(x)], ready,
+        weight=weight.name, bias=None if bias is None else bias.name, transposed=transposed,
+        outer=incoming.shape[0], reads=reads, macs=incoming.shape[0] * out_size * in_size,
+    )  # fmt: skip
+
+
+def _latest(reads: Any, ready: Ints) -> Ints:
+    """For each output, the latest input it reads with a non-zero weight."""
+    order = np.argsort(-ready, kind="stable")
+    sorted_reads = reads[:, order]
+    return np.where(sorted_reads.any(1), ready[order][sorted_reads.argmax(1)], NEVER)
+
+
+@rule("aten.mm", "aten.matmul", "aten.bmm")
+def matmul(t: Tracer, a: Any, b: Any) -> View:
+    if isinstance(a, View) and isinstance(b, Fixed):
+        if b.tensor.dim() != 2:
+            raise t.unsupported("a product with a constant of more than two dimensions")
+        return _linear(t, a, b, None, transposed=True)
+    if isinstance(a, View) and isinstance(b, View):
+        from ancestral.compile.rules.attention import matmul_of_values
+
+        return matmul_of_values(t, a, b)
+    raise t.unsupported("a constant times a computed value")
+
+
+@rule("aten.conv1d", "aten.conv2d")
+def conv(t: Tracer, x: View, weight: Fixed, bias: Fixed | None = None, stride: Any = 1,
+         padding: Any = 0, dilation: Any = 1, groups: int = 1) -> View:  # fmt: skip
+    return _conv(t, x, weight, bias, stride, padding, dilation, groups)
+
+
+@rule("aten.convolution")
+def convolution(t: Tracer, x: View, weight: Fixed, bias: Fixed | None, stride: Any, padding: Any,
+                dilation: Any, transposed: bool, _output_padding: Any, groups: int) -> View:  # fmt: skip
+    if transposed:
+        raise t.unsupported("a transposed convolution")
+    return _conv(t, x, weight, bias, stride, padding, dilation, groups)
+
+
+def _conv(t: Tracer, x: View, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any,
+          groups: int) -> View:  # fmt: skip
+    if not isinstance(weight, Fixed) or weight.item or (bias is not None and bias.item):
+        raise t.unsupported("a convolution whose weights depend on the data or the condition")
+    kernel = tuple(weight.tensor.shape[2:])
+    spatial = len(kernel)
+    steps, spread = _tuple(stride, spatial), _tuple(dilation, spatial)
+    if set(steps) != {1}:
+        raise t.unsupported("a strided convolution")
+    axes = x.dims[-spatial:]
+    kinds = [dim[0].kind if len(dim) == 1 else "" for dim in axes]
+    if kinds == ["row", "col"] and x.space == "flat":
+        x = t.copy(x, "grid")
+    elif kinds not in (["row", "col"], ["flat"]):
+        raise t.unsupported("a convolution over an axis that is not a site axis")
+    for i, (size, gap) in enumerate(zip(kernel, spread, strict=True)):
+        before, after = _padding(padding, i, size, gap)
+        if before or after:
+            x = pad_axis(t, x, len(x.dims) - spatial + i, before, after, 0.0)
+    taps = _live_taps(weight.tensor)
+    offsets = [_offset(tap, spread) for tap in taps]
+    reads = np.stack([_mask(weight.tensor, tap, groups) for tap in taps])  # [taps, out, in]
+    ready = np.full(weight.tensor.shape[0], NEVER, dtype=np.int64)
+    for block, offset in zip(reads, offsets, strict=True):
+        ready = np.maximum(ready, _latest(block, moved(x.ready, *offset)))
+    extent, new_axes = list(x.extent), []
+    for i, dim in enumerate(x.dims[-spatial:]):
+        which = 0 if dim[0].kind == "row" else 1
+        extent[which] -= (kernel[i] - 1) * spread[i]
+        new_axes.append((Atom(dim[0].kind, extent[which]),))
+    out_channels = int(weight.tensor.shape[0])
+    channel = (Atom("payload", out_channels),) if out_channels != 1 else ()
+    if payload_shape(x.dims)[-spatial - 1] != x.pmap.size:
+        raise t.unsupported("a convolution over several payload axes")
+    return t.value(
+        "conv", (x.dims[0], channel, *new_axes), x.space, (extent[0], extent[1]),
+        [t.take(x, taps=offsets)], ready, weight=weight.name,
+        bias=None if bias is None else bias.name, taps=taps, reads=reads, groups=groups,
+        macs=len(taps) * prod(weight.tensor.shape[:2]),
+    )  # fmt: skip
+
+
+def _live_taps(weight: torch.Tensor) -> list[tuple[int, ...]]:
+    """The kernel positions at which any weight is non-zero, in row-major order."""
+    live = (weight != 0).any(0).any(0)
+    return [tuple(int(i) for i in tap) for tap in live.nonzero()] or [(0,) * live.dim()]
+
+
+def _mask(weight: torch.Tensor, tap: tuple[int, ...], groups: int) -> Any:
+    """Which inputs each output channel reads at one tap, [out, in], groups unfolded."""
+    block = (weight[(slice(None), slice(None), *tap)] != 0).numpy()
+    if groups == 1:
+        return block
+    out, per_group = block.shape
+    reads = np.zeros((out, per_group * groups), dtype=bool)
+    size = out // groups
+    for g in range(groups):
+        reads[g * size : (g + 1) * size, g * per_group : (g + 1) * per_group] = block[
+            g * size : (g + 1) * size
+        ]
+    return reads
+
+
+def _offset(tap: tuple[int, ...], dilation: tuple[int, ...]) -> tuple[int, int]:
+    at = [i * d for i, d in zip(tap, dilation, strict=True)]
+    return (at[0], at[1]) if len(at) == 2 else (0, at[0])
+
+
+def _tuple(value: Any, count: int) -> tuple[int, ...]:
+    if isinstance(value, Sequence):
+        return tuple(int(v) for v in value) * (count if len(value) == 1 else 1)
+    return (int(value),) * count
+
+
+def _padding(padding: Any, axis: int, size: int, gap: int) -> tuple[int, int]:
+    if isinstance(padding, str):
+        total = gap * (size - 1) if padding == "same" else 0
+        return total // 2, total - total // 2
+    pads = list(padding) if isinstance(padding, Sequence) else [padding]
+    both = int(pads[axis] if len(pads) > 1 else pads[0])
+    return both, both

@@ -1,0 +1,380 @@
+"""The forward pass over a graph: place every value, prove that no output reads its future."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+
+from ancestral.compile.errors import CausalityError, UnsupportedOperator
+from ancestral.compile.graph import Graph, Node, Ref, map_refs, refs
+from ancestral.compile.place import (
+    FUTURE,
+    NEVER,
+    SITES,
+    Atom,
+    Dim,
+    Dims,
+    Fixed,
+    Ints,
+    Space,
+    Table,
+    Take,
+    Value,
+    View,
+    full,
+    has,
+    key,
+    moved,
+    payload_shape,
+    reshape_dims,
+    split_key,
+)
+
+Rule = Callable[..., Any]
+RULES: dict[str, Rule] = {}
+
+# Operators that look at their operand's shape only.
+SHAPE_ONLY = {
+    f"aten.{name}"
+    for name in "sym_size size zeros_like ones_like full_like empty_like rand_like "
+    "new_zeros new_ones new_full new_empty sym_numel".split()
+}
+
+
+def rule(*packets: str) -> Callable[[Rule], Rule]:
+    """Register a function as the rule of the named operators."""
+
+    def register(function: Rule) -> Rule:
+        for packet in packets:
+            RULES[packet] = function
+        return function
+
+    return register
+
+
+class NeedsPointOrder(UnsupportedOperator):
+    """A product runs over the sites themselves (MADE): sites must be payload elements."""
+
+
+class Tracer:
+    """Walks a graph once; `values` collects what will be computed, in order."""
+
+    def __init__(self, graph: Graph, example: Sequence[torch.Tensor], codes: View) -> None:
+        self.graph = graph
+        self.codes = codes
+        self.columns = codes.extent[1] if codes.space == "grid" else 1
+        self.values: list[Value] = [codes.value]
+        self.node: Node
+        names = [n.name for n in graph.nodes]
+        self.example = graph.run(list(example), names)
+        self.batch = example[0].shape[0]
+        self._unlocated: dict[str, bool] = dict.fromkeys(graph.constants, False)
+        self._unlocated.update(dict.fromkeys(graph.inputs[1:], True))
+        self.example.update(graph.constants)
+        self.example.update(zip(graph.inputs, example, strict=True))
+        self._env: dict[str, Any] = {graph.inputs[0]: codes}
+        self.attention_size = (0, 0)  # queries and keys of the attention at hand
+
+    def run(self) -> View:
+        """Place every node and return the params."""
+        for node in self.graph.nodes:
+            sources = refs(node.args, tuple(node.kwargs.values()))
+            located = [name for name in sources if name in self._env]
+            if not located or node.packet in SHAPE_ONLY:
+                item = any(self._unlocated.get(name, False) for name in sources)
+                self._unlocated[node.name] = item and node.packet not in SHAPE_ONLY
+                continue
+            self.node = node
+            args = map_refs(node.args, self._resolve)
+            kwargs = {k: map_refs(v, self._resolve) for k, v in node.kwargs.items()}
+            if node.packet not in RULES:
+                raise UnsupportedOperator(node.op, node.source)
+            self._env[node.name] = RULES[node.packet](self, *args, **kwargs)
+        result = self._env.get(self.graph.output)
+        if not isinstance(result, View):
+            raise CausalityError("the params do not depend on the data at all", [])
+        return result
+
+    def _resolve(self, ref: Ref) -> Any:
+        if ref.name in self._env:
+            return self._env[ref.name]
+        value = self.example[ref.name]
+        if not isinstance(value, torch.Tensor):
+            return value
+        return Fixed(ref.name, self._unlocated[ref.name], value)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the current node's result in the example."""
+        return tuple(self.example[self.node.name].shape)
+
+    def unsupported(self, reason: str) -> UnsupportedOperator:
+        return UnsupportedOperator(self.node.op, self.node.source, reason)
+
+    # ------------------------------------------------------------------ values and views
+
+    def value(
+        self,
+        kind: str,
+        dims: Dims,
+        space: Space,
+        extent: tuple[int, int],
+        operands: list[Any],
+        ready: Ints,
+        **attrs: Any,
+    ) -> View:
+        """A new computed value at the current node."""
+        payload = prod(payload_shape(dims))
+        name = self.node.name
+        if any(v.name == name for v in self.values[-4:]):
+            name = f"{name}.{len(self.values)}"
+        value = Value(
+            name, kind, self.node.op, self.node.source, space, extent, payload, operands,
+            {"dims": dims, "node": self.node.name, **attrs},
+            np.broadcast_to(ready, (payload,)).astype(np.int64),
+        )  # fmt: skip
+        self.values.append(value)
+        return View(value, dims, extent, (0, 0), full(extent), np.arange(payload))
+
+    def copy(self, view: View, space: Space | None = None) -> View:
+        """The view as a value of its own, perhaps on the other lattice."""
+        space = space or view.space
+        if space == view.space:
+            dims, extent, ready = view.dims, view.extent, view.ready
+        elif space == "flat":
+            if view.shift != (0, 0) or view.valid != full(view.value.extent):
+                view = self.copy(view)
+            rows, cols = view.extent
+            dims = tuple(_as_flat(dim) for dim in view.dims)
+            extent, ready = (1, rows * cols), _flat_keys(view.ready, self.columns)
+        else:
+            dims, extent = view.dims, self.codes.extent
+            ready = np.array([_grid_key(int(k)) for k in view.ready])
+        out = self.value("copy", dims, space, extent, [self.take(view)], ready, view=view)
+        out.value.name = f"{out.value.name}.as.{space}.{len(self.values)}"
+        return out
+
+    def to_flat(self, view: View) -> View:
+        """The view with rows and columns merged into one flat axis, where it has both."""
+        if view.space != "grid":
+            dims = tuple(_as_flat(dim) for dim in view.dims)
+            return View(view.value, dims, view.extent, view.shift, view.valid, view.pmap, view.known)
+        return self.copy(view, "flat")
+
+    def moved_view(self, view: View, dims: Dims, pmap: Ints | None = None) -> View:
+        """The same value under other dims, its payload reordered by `pmap`."""
+        chosen = view.pmap if pmap is None else view.pmap[pmap]
+        return View(view.value, dims, view.extent, view.shift, view.valid, chosen, view.known)
+
+    def shifted(self, view: View, axis: str, start: int, stop: int, fill: Any = None) -> View:
+        """Elements start..stop of a site axis; beyond the view's own extent stands the fill."""
+        if view.keyed:
+            raise self.unsupported("a crop or pad of an attention matrix")
+        which = 0 if axis == "row" else 1
+        low, high = view.valid[which]
+        size = view.extent[which]
+        if fill is not None and (start < 0 or stop > size):
+            view = self._with_fill(view, fill)
+            low, high = view.valid[which]
+        shift = list(view.shift)
+        shift[which] += start
+        extent = list(view.extent)
+        extent[which] = stop - start
+        valid = list(view.valid)
+        valid[which] = (max(low - start, 0), min(high - start, stop - start))
+        inside = range(-shift[which], view.value.extent[which] - shift[which])
+        torn = [
+            i
+            for i in (*range(valid[which][0]), *range(valid[which][1], extent[which]))
+            if i in inside
+        ]
+        if torn:
+            return self.shifted(self.copy(view), axis, start, stop, fill)
+        dims = tuple(
+            tuple(Atom(a.kind, extent[which]) if a.kind == axis else a for a in dim)
+            for dim in view.dims
+        )
+        return View(
+            view.value, dims, (extent[0], extent[1]), (shift[0], shift[1]),
+            (valid[0], valid[1]), view.pmap,
+        )  # fmt: skip
+
+    def _with_fill(self, view: View, fill: Any) -> View:
+        """The view of a value whose fill is `fill`: the value itself if nobody asked otherwise."""
+        current = view.value.fill
+        same = current is None or (
+            not isinstance(current, Fixed) and not isinstance(fill, Fixed) and current == fill
+        )
+        if not same or (view.value is self.codes.value and isinstance(fill, Fixed)):
+            view = self.copy(view)
+        view.value.fill = fill
+        return view
+
+    # ------------------------------------------------------------------ operands
+
+    def take(self, view: View, index: Ints | None = None, taps: Sequence[Any] = ((0, 0),)) -> Take:
+        pmap = view.pmap if index is None else view.pmap[index]
+        reach = tuple((r + view.shift[0], c + view.shift[1]) for r, c in taps)
+        return Take(view, pmap, reach)
+
+    def table(self, fixed: Fixed, dims: Dims) -> Table:
+        """A constant or per-item operand broadcast against a result of the given dims."""
+        shape = tuple(fixed.tensor.shape)
+        missing = len(dims) - len(shape)
+        axes: list[str] = []
+        index = np.zeros((1,) * missing + shape, dtype=np.int64)
+        sizes = [1] * missing
+        for size, dim in zip(shape, dims[missing:], strict=True):
+            kinds = [a.kind for a in dim]
+            if size == 1 or not dim:
+                axes.append("one")
+                sizes.append(1)
+            elif kinds == ["payload"] * len(kinds):
+                axes.append("payload")
+                sizes.append(size)
+            elif len(set(kinds)) == 1 or kinds == ["row", "col"]:
+                axes.append("flat" if kinds == ["row", "col"] else kinds[0])
+                sizes.append(1)
+            else:
+                raise self.unsupported("a constant broadcast over a mixed axis")
+        index = np.arange(prod(sizes), dtype=np.int64).reshape(sizes)
+        return Table(fixed, tuple(axes), np.broadcast_to(index, payload_shape(dims)).ravel())
+
+    def never(self, count: int) -> Ints:
+        """The keys of something that depends on no input."""
+        return np.full(count, NEVER, dtype=np.int64)
+
+    def example_size(self, view: View, dim: int) -> int:
+        """The size of one dimension of a view in the example."""
+        return prod(atom.size for atom in view.dims[dim])
+
+    def same_space(self, views: Sequence[View]) -> list[View]:
+        """The views on one lattice: rows and columns give way to a flat axis where one is met."""
+        spaces = {v.space for v in views}
+        if len(spaces) == 1:
+            return list(views)
+        if "point" in spaces:
+            raise self.unsupported("a value without sites joined to one with sites")
+        if any(has(dim, "flat") for v in views for dim in v.dims):
+            return [self.to_flat(v) if v.space == "grid" else v for v in views]
+        return [self.copy(v, "grid") if v.space == "flat" else v for v in views]
+
+    def leak(self, view: View) -> Ints:
+        """The keys of something that reads all positions."""
+        return np.full(view.pmap.shape, FUTURE, dtype=np.int64)
+
+    def align(self, shape: Sequence[int], views: Sequence[View]) -> Dims:
+        """The dims of an elementwise result of that shape."""
+        out: list[Dim] = []
+        for back in range(len(shape), 0, -1):
+            found: Dim = ()
+            for view in views:
+                if back <= len(view.dims) and view.dims[-back]:
+                    dim = view.dims[-back]
+                    if found and [a.kind for a in found] != [a.kind for a in dim]:
+                        dim = self._reconcile(found, dim)
+                    found = dim
+            if not found and shape[-back] != 1:
+                found = (Atom("payload", int(shape[-back])),)
+            out.append(found)
+        return tuple(out)
+
+    def _reconcile(self, a: Dim, b: Dim) -> Dim:
+        if {x.kind for x in (*a, *b)} == {"payload"}:
+            return a if len(a) >= len(b) else b
+        raise self.unsupported("operands whose axes mean different things")
+
+    def reshaped(self, view: View, sizes: Sequence[int]) -> Dims:
+        dims = reshape_dims(view.dims, sizes, self.codes.extent[1])
+        if dims is None:
+            raise self.unsupported("a reshape that tears a site axis")
+        return dims
+
+
+def site_atoms(view: View) -> list[str]:
+    return [a.kind for dim in view.dims for a in dim if a.kind in SITES]
+
+
+def _as_flat(dim: Dim) -> Dim:
+    kinds = [a.kind for a in dim]
+    if "row" in kinds and "col" in kinds:
+        at = kinds.index("row")
+        merged = Atom("flat", dim[at].size * dim[at + 1].size)
+        return (*dim[:at], merged, *dim[at + 2 :])
+    return dim
+
+
+def _flat_keys(keys: Ints, columns: int) -> Ints:
+    """Grid keys as raster ranks; a reach beyond the row's end stops there."""
+    out = []
+    for value in keys:
+        if abs(int(value)) >= FUTURE:
+            out.append(int(value))
+            continue
+        row, col, sub = split_key(int(value))
+        rank = row * columns + col if row >= 0 else min(row * columns + col, -1)
+        out.append(key(0, rank, sub))
+    return np.array(out, dtype=np.int64)
+
+
+def _grid_key(value: int) -> int:
+    """A rank's key on the grid: what lies before this site may lie anywhere before it."""
+    if abs(value) >= FUTURE:
+        return value
+    _, rank, sub = split_key(value)
+    return key(0, rank, sub)
+
+
+def prove_causal(params: View, limit: Ints, where: Callable[[int], str]) -> None:
+    """Raise CausalityError unless each params element is ready before its own `limit` key."""
+    late = np.flatnonzero(params.ready >= limit)
+    if not late.size:
+        return
+    worst = int(late[np.argmax(params.ready[late] - limit[late])])
+    reach = int(params.ready[worst])
+    if reach >= FUTURE:
+        summary = "not causal: an output reads all positions"
+    else:
+        row, col, sub = split_key(reach)
+        parts = {"grid": f"{row:+d} rows, {col:+d} columns", "flat": f"{col:+d} positions"}
+        what = parts.get(params.space, f"input {sub}")
+        summary = f"not causal: {where(worst)} reads the input at offset {what}"
+        if params.space == "grid" and sub:
+            summary += f", channel {sub}"
+    raise CausalityError(summary, _path(params, worst))
+
+
+def _path(view: View, element: int) -> list[str]:
+    """The chain of values from the input to the element, following the latest dependency."""
+    steps: list[str] = []
+    value, index = view.value, int(view.pmap[element])
+    while True:
+        steps.append(f"{value.op or 'input'} {value.name}  {value.source}".rstrip())
+        best: tuple[int, Value, int] | None = None
+        for operand in value.operands:
+            if not isinstance(operand, Take):
+                continue
+            inner = operand.view.value
+            for tap in operand.taps:
+                keys = moved(inner.ready, *tap)
+                at = int(np.argmax(keys))
+                if best is None or keys[at] > best[0]:
+                    best = (int(keys[at]), inner, at)
+        if best is None or best[0] <= NEVER:
+            return steps[::-1]
+        value, index = best[1], best[2]
+
+
+__all__ = [
+    "RULES",
+    "NeedsPointOrder",
+    "Tracer",
+    "has",
+    "prove_causal",
+    "rule",
+    "site_atoms",
+]

@@ -1,0 +1,158 @@
+"""The arithmetic of each kind of step, in torch, on operands of shape [..., payload].
+
+The leading axes are slots, or slots and columns where a whole row is computed at once; keyed
+operands are [slots, heads, keys].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ancestral.compile.graph import operator_of
+from ancestral.compile.place import Ints
+from ancestral.compile.program import Step
+
+Kernel = Callable[..., Tensor]
+Weights = Mapping[str, Tensor]
+
+
+def kernel(step: Step, weights: Weights, dtype: torch.dtype, elements: Ints | None = None) -> Kernel:
+    """The function from operand tensors to the step's result, or to its `elements` alone.
+
+    Elementwise operands are expected already reduced to those elements; the others whole.
+    """
+    return _BUILDERS[step.kind](step, weights, dtype, elements)
+
+
+def _pointwise(step: Step, weights: Weights, dtype: torch.dtype, elements: Ints | None) -> Kernel:
+    function = operator_of(step.op)
+    kwargs = {k: _cast(v, dtype) for k, v in step.attrs["kwargs"].items()}
+    if not kwargs:
+        return function
+    return lambda *operands: function(*operands, **kwargs)
+
+
+def _cast(value: Any, dtype: torch.dtype) -> Any:
+    return dtype if isinstance(value, torch.dtype) and value.is_floating_point else value
+
+
+def _copy(step: Step, weights: Weights, dtype: torch.dtype, elements: Ints | None) -> Kernel:
+    return lambda x: x
+
+
+def _cat(step: Step, weights: Weights, dtype: torch.dtype, elements: Ints | None) -> Kernel:
+    order = step.attrs["order"] if elements is None else step.attrs["order"][elements]
+    in_order = order.size == step.payload and bool((order[:-1] < order[1:]).all())
+    index = torch.from_numpy(order)
+
+    def join(*parts: Tensor) -> Tensor:
+        lead = max((p.shape[:-1] for p in parts), key=len)
+        whole = torch.cat([p.expand(*lead, p.shape[-1]) for p in parts], -1)
+        return whole if in_order else whole.index_select(-1, index)
+
+    return join
+
+
+def _embedding(step: Step, weights: Weights, dtype: torch.dtype, elements: Ints | None) -> Kernel:
+    table = weights[step.operands[1].name]
+    return lambda codes: F.embedding(codes.long(), table).flatten(-2)
+
+
+def _one_hot(step: Step, weights: Weights, dtype: torch.dtype, elements: Ints | None) -> Kernel:
+    classes = step.attrs["width"]
+    return lambda codes: F.one_hot(codes.long(), classes).flatten(-2)
+
+
+def _linear(step: Step, weights: Weights, dtype: torch.dtype, elements: Ints | None) -> Kernel:
+    matrix = weights[step.attrs["weight"]]
+    matrix = matrix.T if step.attrs["transposed"] else matrix
+    bias = None if step.attrs["bias"] is None else weights[step.attrs["bias"]]
+    outer = step.attrs["outer"]
+    if elements is not None:
+        rows = torch.from_numpy(elements)
+        matrix, bias = matrix[rows], None if bias is None else bias[rows]
+    matrix = matrix.contiguous()
+    if outer == 1:
+        return lambda x: F.linear(x, matrix, bias)
+    return lambda x: F.linear(x.unflatten(-1, (outer, -1)), matrix, bias).flatten(-2)
+
+
+def _conv(step: Step, weights: Weights, dtype: torch.dtype, elements: Ints | None) -> Kernel:
+    weight = weights[step.attrs["weight"]]
+    taps, groups = step.attrs["taps"], step.attrs["groups"]
+    blocks = [weight[(slice(None), slice(None), *tap)] for tap in taps]  # [out, in / groups]
+    bias = None if step.attrs["bias"] is None else weights[step.attrs["bias"]]
+    rows = None if elements is None else torch.from_numpy(elements)
+    if groups > 1:
+        stacked = torch.stack(blocks).unflatten(1, (groups, -1))  # [taps, groups, out, in]
+
+        def grouped(x: Tensor) -> Tensor:
+            parts = x.unflatten(-1, (len(taps), groups, -1))
+            y = torch.einsum("...tgi,tgoi->...go", parts, stacked).flatten(-2)
+            y = y if bias is None else y + bias
+            return y if rows is None else y.index_select(-1, rows)
+
+        return grouped
+    matrix = torch.cat(blocks, 1)  # [out, taps · in]
+    if rows is not None:
+        matrix, bias = matrix[rows], None if bias is None else bias[rows]
+    matrix = matrix.contiguous()
+    return lambda x: F.linear(x, matrix, bias)
+
+
+def _layer_norm(step: Step, weights: Weights, dtype: torch.dtype, elements: Ints | None) -> Kernel:
+    inner, eps = step.attrs["inner"], step.attrs["eps"]
+    scale, bias = (
+        None if name is None else weights[name].flatten() for name in step.attrs["weights"]
+    )
+    if inner == step.payload:
+        return lambda x: F.layer_norm(x, (inner,), scale, bias, eps)
+    return lambda x: F.layer_norm(x.unflatten(-1, (-1, inner)), (inner,), scale, bias, eps).flatten(
+        -2
+    )
+
+
+def _reduction(step: Step, weights: Weights, dtype: torch.dtype, elements: Ints | None) -> Kernel:
+    shape, axes = step.attrs["shape"], step.attrs["axes"]
+    back = [a - len(shape) for a in axes]
+    functions: dict[str, Callable[[Tensor], Tensor]] = {
+        "softmax": lambda x: F.softmax(x, back[0]),
+        "log-softmax": lambda x: F.log_softmax(x, back[0]),
+        "sum": lambda x: x.sum(back),
+        "mean": lambda x: x.mean(back),
+        "amax": lambda x: x.amax(back),
+        "amin": lambda x: x.amin(back),
+        "logsumexp": lambda x: x.logsumexp(back),
+    }
+    function = functions[step.kind]
+
+    def reduce(x: Tensor) -> Tensor:
+        lead = x.shape[:-1]
+        return function(x.reshape(*lead, *shape)).reshape(*lead, -1)
+
+    return reduce
+
+
+def _softmax_keys(step: Step, weights: Weights, dtype: torch.dtype, _: Ints | None) -> Kernel:
+    return lambda x: F.softmax(x, -1)
+
+
+_BUILDERS: dict[str, Callable[[Step, Weights, torch.dtype, Ints | None], Kernel]] = {
+    "pointwise": _pointwise,
+    "copy": _copy,
+    "cat": _cat,
+    "embedding": _embedding,
+    "one-hot": _one_hot,
+    "linear": _linear,
+    "conv": _conv,
+    "layer-norm": _layer_norm,
+    "softmax-keys": _softmax_keys,
+    **dict.fromkeys(
+        ("softmax", "log-softmax", "sum", "mean", "amax", "amin", "logsumexp"), _reduction
+    ),
+}
