@@ -7,10 +7,11 @@ import itertools
 import numpy as np
 import numpy.typing as npt
 import torch
-from ancestral.likelihoods import from_config
+from torch import nn
+
+from ancestral.likelihoods import Bernoulli
 from ancestral.models.data import ConditionSpec, DataSpec
 from ancestral.models.network import Network
-from torch import nn
 
 CLASSES = 3
 
@@ -56,7 +57,9 @@ def vector_chain(dims: int = 4, order: npt.NDArray[np.int64] | None = None) -> N
     """A vector of `dims` bits."""
     data = DataSpec(kind="vector", shape=(dims,), levels=2)
     module = LinearChain(dims, np.arange(dims) if order is None else order, image=False)
-    return Network(module, data, "unit", "channels-last", from_config({"kind": "bernoulli"}))
+    return Network(
+        module, data, encoding="unit", params_layout="channels-last", likelihood=Bernoulli()
+    )
 
 
 def image_chain(channels: int = 2, height: int = 1, width: int = 2) -> Network:
@@ -64,7 +67,9 @@ def image_chain(channels: int = 2, height: int = 1, width: int = 2) -> Network:
     data = DataSpec(kind="image", shape=(channels, height, width), levels=2)
     dims = channels * height * width
     module = LinearChain(dims, np.arange(dims), image=True)
-    return Network(module, data, "unit", "channels-first", from_config({"kind": "bernoulli"}))
+    return Network(
+        module, data, encoding="unit", params_layout="channels-first", likelihood=Bernoulli()
+    )
 
 
 def all_items(dims: int) -> npt.NDArray[np.int64]:

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from ancestral.models.network import Network
 from scipy.stats import chisquare
 from tests.chain import LinearChain, all_items, image_chain, vector_chain
 
+from ancestral.models.network import Network
 from ancestral.runtimes import Advance, Sampling, SlotRequest
 from ancestral.runtimes.naive import NaiveRuntime
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from ancestral.models.data import ConditionSpec
 from scipy.special import logsumexp
 from tests.chain import CLASSES, LABEL, LinearChain, all_items, image_chain, vector_chain
 
+from ancestral.models.data import ConditionSpec
 from ancestral.runtimes import scorer as scorer_module
 from ancestral.runtimes.scorer import Scorer
 

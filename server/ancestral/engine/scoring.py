@@ -74,7 +74,7 @@ def checked_item(data: DataSpec, index: int, item: Any) -> torch.Tensor:
         array = item.detach().cpu().numpy() if isinstance(item, torch.Tensor) else np.asarray(item)
     except (TypeError, ValueError) as error:
         raise ItemError(index, f"is not an array of numbers: {error}") from error
-    expected = list(data.shape) or ["T"]
+    expected = str(list(data.shape)) if data.shape else "[T]"
     fits = array.ndim == 1 if not data.shape else array.shape == tuple(data.shape)
     if not fits or array.size == 0:
         raise ItemError(index, f"has shape {list(array.shape)}; {expected} is expected")

@@ -120,7 +120,7 @@ class NaiveRuntime:
         if not self._likelihood.discrete:
             codes = codes.to(self._dtype)
         with torch.inference_mode():
-            params = self._network(codes, *self._conditions[state.slot])[0]
+            params: torch.Tensor = self._network(codes, *self._conditions[state.slot])[0]
         by_site = params.reshape(state.sites, *params.shape[-2:]).double().cpu()
         return by_site[torch.from_numpy(order)]
 

@@ -128,5 +128,6 @@ def label_prior(spec: ConditionSpec) -> npt.NDArray[np.float64]:
         if spec.classes is None:
             raise ValueError(f"condition {spec.name} has no classes")
         return np.full(spec.classes, 1 / spec.classes)
-    prior = np.asarray(spec.prior, dtype=np.float64)
-    return prior / prior.sum()
+    prior = np.array(spec.prior, dtype=np.float64)
+    prior /= prior.sum()
+    return prior

@@ -119,7 +119,8 @@ class SlotState:
             dimensions = np.arange(self.values.shape[1])[None, :]
             drawn = uniforms(self.request.seed, self.request.item, ranks, dimensions)
             self._noise = drawn[..., :2]
-        return self._noise[site - self._noise_first]
+        words: npt.NDArray[np.float64] = self._noise[site - self._noise_first]
+        return words
 
     def take(self, first: int, last: int) -> Advance:
         """The sites first..last-1 as an Advance, whose arrays are copies."""

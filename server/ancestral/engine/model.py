@@ -1,0 +1,273 @@
+"""`ancestral.load(name)`: score, sample and stream with one object, in a program or the server."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ancestral import compile as compiler
+from ancestral.engine import conditions as conditioning
+from ancestral.engine.fingerprint import digest, fingerprint
+from ancestral.engine.known import known_by_site
+from ancestral.engine.length import sites_of
+from ancestral.engine.sampling import Chunk, Samples, collect, drive, fresh_seed
+from ancestral.engine.scoring import Score, checked_item, item_list, score_of
+from ancestral.runtimes.base import Runtime, Sampling, SlotRequest
+from ancestral.runtimes.naive import NaiveRuntime
+from ancestral.runtimes.reference import ReferenceRuntime
+from ancestral.runtimes.scorer import Scorer
+from ancestral.settings import Settings
+from ancestral.store.package import Package, find, load_package
+
+SLOTS = 16  # running batch of a library call; further items wait their turn
+SAMPLE_SITES = 256  # sites per step where nobody watches
+STREAM_SITES = 16  # sites per step, and so per chunk, of `Model.stream`
+
+RuntimeKind = Literal["reference", "naive"]
+Condition = Mapping[str, Any]
+
+
+def load(
+    name_or_path: str | Path, root: str | Path | None = None, version: int | None = None
+) -> Model:
+    """The model NAME, NAME/VERSION or at a package's folder; `root` defaults to the settings'.
+
+    Raises PackageError naming the file at fault.
+    """
+    path = Path(name_or_path)
+    if root is None and (path / "model.json").is_file():
+        return Model(load_package(path))
+    folder = Settings.from_env().models if root is None else Path(root)
+    return Model(load_package(find(str(name_or_path), folder, version)))
+
+
+class Model:
+    """A loaded package. Compiling waits for the first sample; threads may share a model."""
+
+    def __init__(self, package: Package) -> None:
+        self.package = package
+        self.manifest = package.manifest
+        self.name: str = package.manifest.name
+        self.version: int = package.manifest.version
+        self.data = package.data
+        self.likelihood = package.likelihood
+        self.network = package.network.eval()
+        self.conditions = package.conditions
+        self.order = package.order
+        self.scorer = Scorer(self.network, self.conditions, order=self.order)
+        reference = package.manifest.reference
+        self._reference = np.array(() if reference is None else reference.scores)
+        self._lock = threading.Lock()
+        self._program: compiler.StepProgram | None = None
+        self._fallback_reason: str | None = None
+        self._digest: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<Model {self.name}/{self.version}: {self.data}>"
+
+    # What samples, and under which fingerprint.
+
+    @property
+    def program(self) -> compiler.StepProgram | None:
+        """The derived step program, compiled once; None where a rule is missing.
+
+        Raises CausalityError where the network reads its future, ParityError for a wrong program.
+        """
+        with self._lock:
+            if self._program is None and self._fallback_reason is None:
+                try:
+                    self._program = compiler.compile_network(
+                        self.network, self.conditions, self.order
+                    )
+                except (compiler.CausalityError, compiler.ParityError):
+                    raise
+                except compiler.CompileError as error:
+                    self._fallback_reason = str(error)
+            return self._program
+
+    @property
+    def derived(self) -> bool:
+        """Whether sampling runs a step program; else it re-runs the forward for every site."""
+        return self.program is not None
+
+    @property
+    def fallback_reason(self) -> str | None:
+        return None if self.derived else self._fallback_reason
+
+    def new_runtime(self, slots: int, kind: RuntimeKind = "reference") -> Runtime:
+        """A runtime with its own running batch, in float64: rounding flips no value."""
+        program = self.program if kind == "reference" else None
+        if program is None:
+            return NaiveRuntime(self.network, slots, order=self.order)
+        return ReferenceRuntime(program, self.network, slots)
+
+    @property
+    def fingerprint(self) -> str:
+        """What values are bit-exact under: package, compiler, runtime, precision, device."""
+        if self._digest is None:
+            self._digest = digest(self.network)
+        runtime = "reference" if self.derived else "naive"
+        return fingerprint(f"{self.name}/{self.version}", self._digest, runtime)
+
+    # Requests: conditions, lengths, known values.
+
+    def conditions_from(
+        self, condition: Condition | None, count: int | None = None
+    ) -> tuple[torch.Tensor, ...]:
+        """The condition's tensors in the manifest's order, of one row, or `count` where listed.
+
+        Raises ConditionError (a ValueError) whose `field` names the one at fault.
+        """
+        found = conditioning.tensors(self.conditions, condition, count)
+        return tuple(tensor for tensor in found if tensor is not None)
+
+    def sites_of(self, sites: int | None = None, seconds: float | None = None) -> int:
+        """Sites of an item; see `engine.length`. Raises LengthError, which names the field."""
+        return sites_of(self.data, self.manifest.data.length, sites, seconds)
+
+    def slot_request(
+        self,
+        *,
+        seed: int,
+        item: int,
+        sites: int,
+        conditions: tuple[torch.Tensor, ...] = (),
+        sampling: Sampling | None = None,
+        prefix: Any = None,
+        known: Any = None,
+        known_mask: Any = None,
+        replay: npt.NDArray[Any] | None = None,
+    ) -> SlotRequest:
+        """One item's request; `prefix`, `known`: see `known_by_site`. Raises KnownError."""
+        values, mask = known_by_site(
+            self.data, self.order, sites, prefix=prefix, known=known, known_mask=known_mask
+        )
+        return SlotRequest(
+            seed=seed,
+            item=item,
+            sites=sites,
+            conditions=conditions,
+            sampling=sampling or Sampling(),
+            known=values,
+            known_mask=mask,
+            replay=replay,
+        )
+
+    def item_of(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """An item in its own shape from its values [S, C] in generation order."""
+        by_position = np.empty_like(values)
+        by_position[slice(None) if self.order is None else self.order] = values
+        item = self.data.from_sites(torch.from_numpy(by_position)[None])[0]
+        return np.asarray(item)
+
+    # The verbs.
+
+    def log_prob(
+        self, items: Any, condition: Condition | None = None, marginal: bool = False
+    ) -> list[Score]:
+        """Score items: a batch [B, *shape], a list of them (of any lengths), or a single one.
+
+        Labels that are missing are summed out where `marginal`. Items of one shape share passes.
+        Raises ItemError (with the index) or ConditionError.
+        """
+        entries = item_list(self.data, items)
+        codes = [checked_item(self.data, index, entry) for index, entry in enumerate(entries)]
+        rows = conditioning.tensors(self.conditions, condition, len(codes), optional=marginal)
+        marginalised = any(row is None for row in rows)
+        found: dict[int, Score] = {}
+        for group in _by_shape(codes):
+            batch = torch.stack([codes[index] for index in group])
+            some = [row if row is None or len(row) == 1 else row[group] for row in rows]
+            for index, nats in zip(group, self.scorer.marginal(batch, some), strict=True):
+                found[index] = self._score(nats, marginalised)
+        return [found[index] for index in range(len(codes))]
+
+    def _score(self, nats: torch.Tensor, marginalised: bool) -> Score:
+        """Scores compare with a reference of their own kind only, labels summed out or not."""
+        reference = self.manifest.reference
+        alike = reference is not None and reference.marginal == marginalised
+        return score_of(
+            nats,
+            self._reference if alike else self._reference[:0],
+            per_bits=reference is not None and reference.unit == "-bits/dim",
+            marginalised=marginalised,
+        )
+
+    def stream(
+        self,
+        count: int = 1,
+        seed: int | None = None,
+        condition: Condition | None = None,
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        prefix: Any = None,
+        known: Any = None,
+        known_mask: Any = None,
+        sites: int | None = None,
+        seconds: float | None = None,
+        first_item: int = 0,
+        every: int = STREAM_SITES,
+    ) -> Iterator[Chunk]:
+        """Chunks of about `every` sites as they are drawn, items interleaved, sites in order.
+
+        Closing the iterator stops the work. Raises ValueError naming the field, before any work.
+        """
+        if count < 1:
+            raise ValueError(f"count: must be at least 1, not {count}")
+        length = self.sites_of(sites, seconds)
+        rows = self.conditions_from(condition, count)
+        first = self.slot_request(
+            seed=fresh_seed() if seed is None else seed,
+            item=first_item,
+            sites=length,
+            sampling=Sampling(temperature, top_k, top_p),
+            prefix=prefix,
+            known=known,
+            known_mask=known_mask,
+        )
+        requests = [
+            SlotRequest(
+                seed=first.seed,
+                item=first_item + index,
+                sites=length,
+                conditions=tuple(row[[index if len(row) > 1 else 0]] for row in rows),
+                sampling=first.sampling,
+                known=first.known,
+                known_mask=first.known_mask,
+            )
+            for index in range(count)
+        ]
+        return drive(self.new_runtime(min(count, SLOTS)), requests, every)
+
+    def sample(
+        self,
+        count: int = 1,
+        seed: int | None = None,
+        condition: Condition | None = None,
+        **options: Any,
+    ) -> Samples:
+        """`count` finished items; `options` are those of `stream`. An omitted seed is drawn."""
+        seed = fresh_seed() if seed is None else seed
+        chunks = self.stream(count, seed, condition, **{"every": SAMPLE_SITES, **options})
+        return collect(
+            chunks,
+            self.item_of,
+            seed=seed,
+            fingerprint=self.fingerprint,
+            derived=self.derived,
+        )
+
+
+def _by_shape(codes: Sequence[torch.Tensor]) -> list[list[int]]:
+    groups: dict[torch.Size, list[int]] = {}
+    for index, code in enumerate(codes):
+        groups.setdefault(code.shape, []).append(index)
+    return list(groups.values())
