@@ -1,0 +1,156 @@
+"""Checkpoint layouts of others, as tables of tensor names and shapes, onto first-party families."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+State = Mapping[str, Tensor]
+Sizes = dict[str, int]  # what the letters of the tables stand for in one checkpoint
+
+
+class LayoutError(ValueError):
+    """A checkpoint that is not of the layout it is taken for, or lacks what must be told."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One line of a table.
+
+    source  regular expression of the name; its group is the number of the layer
+    shape   sizes, or letters that stand for one size throughout ("2D": twice D)
+    target  name in the first-party family, `{}` filled with the layer; None where it is not needed
+    taps    the taps of a masked kernel that its mask leaves; the rest is dropped
+    """
+
+    source: str
+    shape: tuple[int | str, ...]
+    target: str | None
+    taps: tuple[slice, ...] = ()
+
+
+class Told(Protocol):
+    """What the importing person says, because no state dict holds it."""
+
+    @property
+    def dilations(self) -> Sequence[int] | None: ...
+    @property
+    def shape(self) -> Sequence[int] | None: ...
+    @property
+    def sample_rate(self) -> int | None: ...
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A published layout: how to recognise it, rename it and describe it in a manifest."""
+
+    name: str
+    origin: str
+    family: str
+    rules: tuple[Rule, ...]
+    masks: Mapping[str, Tensor]  # regular expression -> what stored masks must equal
+    describe: Callable[[Sizes, int, Told], dict[str, Any]]  # the manifest's part of it
+    layer: str  # regular expression whose group counts the layers
+    drop: Sequence[str] = field(default=())  # formats of the last layer's tensors that go nowhere
+
+
+def recognise(state: State, layouts: Sequence[Layout]) -> Layout:
+    """The layout whose table explains every name. Raises LayoutError with the nearest miss."""
+    misses = []
+    for layout in layouts:
+        patterns = [rule.source for rule in layout.rules] + list(layout.masks)
+        strange = [
+            name for name in state if not any(re.fullmatch(pattern, name) for pattern in patterns)
+        ]
+        absent = [
+            rule.source
+            for rule in layout.rules
+            if not any(re.fullmatch(rule.source, name) for name in state)
+        ]
+        if not strange and not absent:
+            return layout
+        misses.append((len(strange) + len(absent), layout.name, (strange + absent)[0]))
+    _, name, tensor = min(misses)
+    raise LayoutError(
+        f"no known layout; the nearest is {name}, which {tensor!r} does not fit. "
+        f"Known: {', '.join(layout.name for layout in layouts)}"
+    )
+
+
+def convert(state: State, layout: Layout, told: Told) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The manifest's description and the family's tensors.
+
+    Raises LayoutError for shapes that contradict the table or one another, gaps in the layers,
+    stored masks of another pattern, and for what must be told and is not (naming the flag).
+    """
+    sizes: Sizes = {}
+    tensors: dict[str, Tensor] = {}
+    layers = _count_layers(state, layout)
+    dropped = {name.format(layers - 1) for name in layout.drop}
+    for name, tensor in state.items():
+        mask = next((m for pattern, m in layout.masks.items() if re.fullmatch(pattern, name)), None)
+        if mask is not None:
+            if tensor.shape != mask.shape or not torch.equal(tensor.float(), mask):
+                raise LayoutError(f"{name} is not the mask of {layout.name}: {tensor.tolist()}")
+            continue
+        rule = next(rule for rule in layout.rules if re.fullmatch(rule.source, name))
+        _bind(sizes, rule, name, tuple(tensor.shape))
+        if rule.target is not None and name not in dropped:
+            match = re.fullmatch(rule.source, name)
+            assert match is not None
+            tensors[rule.target.format(*match.groups())] = tensor[rule.taps].contiguous()
+    return layout.describe(sizes, layers, told), tensors
+
+
+def _count_layers(state: State, layout: Layout) -> int:
+    numbers = sorted(
+        int(match.group(1)) for name in state if (match := re.fullmatch(layout.layer, name))
+    )
+    for rule in layout.rules:
+        found = sorted(
+            int(match.group(1))
+            for name in state
+            if (match := re.fullmatch(rule.source, name)) and match.groups()
+        )
+        if "(" in rule.source and found != list(range(len(numbers))):
+            raise LayoutError(
+                f"{rule.source} is there for layers {found}, not 0..{len(numbers) - 1}"
+            )
+    return len(numbers)
+
+
+def _bind(sizes: Sizes, rule: Rule, name: str, shape: tuple[int, ...]) -> None:
+    expected: list[int] = []
+    if len(shape) == len(rule.shape):
+        for size, wanted in zip(shape, rule.shape, strict=True):
+            if isinstance(wanted, int):
+                expected.append(wanted)
+                continue
+            factor, letter = int(wanted[:-1] or 1), wanted[-1]
+            if letter not in sizes and size % factor == 0:
+                sizes[letter] = size // factor
+            expected.append(factor * sizes.get(letter, -1))
+    if tuple(expected) != shape:
+        wanted_text = ", ".join(
+            f"{part}={size}" if isinstance(part, str) and size > 0 else str(part)
+            for part, size in zip(rule.shape, expected or [0] * len(rule.shape), strict=True)
+        )
+        raise LayoutError(f"{name} has shape {list(shape)} where [{wanted_text}] is expected")
+
+
+def cycle(told: Told, layers: int) -> list[int]:
+    """The told dilations, repeated to the number of layers. Raises LayoutError naming the flag."""
+    pattern = told.dilations
+    if not pattern:
+        raise LayoutError(
+            f"the file does not hold the dilations of its {layers} layers: give --dilations, "
+            "such as 1,2,4,8 (repeated to the number of layers)"
+        )
+    if layers % len(pattern):
+        raise LayoutError(f"--dilations names {len(pattern)}, which do not divide {layers} layers")
+    return list(pattern) * (layers // len(pattern))

@@ -1,0 +1,219 @@
+"""`model.json`: everything about a package but its weights. Unknown keys are errors."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ancestral.media.codecs import Codec, from_config, lost_in_int16
+from ancestral.media.codecs import Linear as LinearCodec
+from ancestral.media.codecs import MuLaw as MuLawCodec
+from ancestral.models.data import ConditionSpec, DataSpec
+
+NAME = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[int, Field(ge=1)]
+Label = Annotated[str, Field(min_length=1, max_length=64)]
+Byte = Annotated[int, Field(ge=0, le=255)]
+
+
+class Part(BaseModel):
+    """Base of the manifest and its parts: strict types, no unknown keys, no changes."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class MuLaw(Part):
+    """See `ancestral.media.codecs.MuLaw`."""
+
+    kind: Literal["mu-law"]
+    mu: Positive
+    levels: Annotated[int, Field(ge=2, le=65536)]
+    rounding: Literal["nearest", "floor"]
+    decode_points: Literal["grid", "midpoints"]
+    survives_int16: bool = True  # false: some codes do not come back from a 16-bit WAV file
+
+    @model_validator(mode="after")
+    def _honest(self) -> Self:
+        lost = lost_in_int16(MuLawCodec(self.mu, self.levels, self.rounding, self.decode_points))
+        if bool(lost) == self.survives_int16:
+            raise ValueError(f"survives_int16 must be {not lost}: codes lost are {lost[:8]}")
+        return self
+
+
+class Linear(Part):
+    """See `ancestral.media.codecs.Linear`."""
+
+    kind: Literal["linear"]
+    levels: Annotated[int, Field(ge=2, le=65536)]
+
+
+class Length(Part):
+    """Sites of an item of open length: what a request gets that names none, and the most."""
+
+    default: Positive
+    maximum: Positive
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.default > self.maximum:
+            raise ValueError(f"default {self.default} exceeds maximum {self.maximum}")
+        return self
+
+
+class Data(Part):
+    """What an item is. `levels` absent: real values. A palette gives each code its colour."""
+
+    kind: Literal["image", "audio", "vector", "sequence"]
+    shape: tuple[Positive, ...] = ()
+    levels: Annotated[int, Field(ge=2, le=65536)] | None = None
+    codec: Annotated[MuLaw | Linear, Field(discriminator="kind")] | None = None
+    sample_rate: Annotated[int, Field(ge=1000, le=768000)] | None = None
+    palette: tuple[tuple[Byte, Byte, Byte], ...] | None = None
+    length: Length | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        axes = {"image": 3, "vector": 1, "audio": 0, "sequence": 0}[self.kind]
+        if len(self.shape) != axes:
+            raise ValueError(f"{self.kind} data has a shape of {axes} numbers")
+        if (axes == 0) != (self.length is not None):
+            raise ValueError("length is for data of open length, and needed there")
+        if self.kind == "audio" and (self.codec is None or self.sample_rate is None):
+            raise ValueError("audio needs a codec and a sample_rate")
+        if self.kind != "audio" and (self.codec is not None or self.sample_rate is not None):
+            raise ValueError("codec and sample_rate are for audio")
+        if self.codec is not None and self.codec.levels != self.levels:
+            raise ValueError(f"the codec has {self.codec.levels} levels, the data {self.levels}")
+        if self.palette is not None and (
+            self.kind != "image" or self.shape[0] != 1 or len(self.palette) != self.levels
+        ):
+            raise ValueError("a palette is for images of shape [1, H, W], a colour for each level")
+        return self
+
+    @property
+    def spec(self) -> DataSpec:
+        return DataSpec(
+            kind=self.kind, shape=self.shape, levels=self.levels, sample_rate=self.sample_rate
+        )
+
+    @property
+    def media_codec(self) -> Codec | None:
+        """How files are read and written; None where only numbers are."""
+        if self.codec is not None:
+            if isinstance(self.codec, MuLaw):
+                codec = self.codec
+                return MuLawCodec(codec.mu, codec.levels, codec.rounding, codec.decode_points)
+            return LinearCodec(self.codec.levels)
+        if self.palette is not None:
+            return from_config({"kind": "palette", "colours": self.palette})
+        if self.kind == "image" and self.levels is not None and self.levels <= 256:
+            return from_config({"kind": "levels", "levels": self.levels})
+        return None
+
+
+class Condition(Part):
+    """An input beside the data, in the order of the network's arguments."""
+
+    name: Label
+    kind: Literal["label", "series", "plane"]
+    classes: Positive | None = None
+    channels: Positive | None = None
+    hop: Positive = 1
+    prior: tuple[Finite, ...] | None = None  # of the classes; uniform where absent
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.kind == "label") != (self.classes is not None):
+            raise ValueError("classes is for labels, and needed there")
+        if (self.kind == "label") != (self.channels is None):
+            raise ValueError("channels is for series and planes, and needed there")
+        if self.prior is not None and (
+            len(self.prior) != self.classes
+            or min(self.prior) < 0
+            or not math.isclose(sum(self.prior), 1.0, abs_tol=1e-6)
+        ):
+            raise ValueError("prior must hold a probability for each class and sum to 1")
+        return self
+
+    @property
+    def spec(self) -> ConditionSpec:
+        return ConditionSpec(
+            name=self.name,
+            kind=self.kind,
+            classes=self.classes,
+            channels=self.channels,
+            hop=self.hop,
+            prior=self.prior,
+        )
+
+
+class Reference(Part):
+    """Scores of held-out items, ascending: where an item falls among them is its percentile.
+
+    `unit` is nats (log_prob) for data of one size, else bits per dimension negated, so that low is
+    anomalous in both. `marginal`: the labels were summed out.
+    """
+
+    unit: Literal["nats", "-bits/dim"]
+    scores: Annotated[tuple[Finite, ...], Field(min_length=1)]
+    marginal: bool = False
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        if any(low > high for low, high in zip(self.scores, self.scores[1:], strict=False)):
+            raise ValueError("scores must be ascending")
+        return self
+
+
+class Provenance(Part):
+    """Where the weights come from; metrics are of the held-out set, named with their unit."""
+
+    data: str
+    licence: str
+    command: str
+    seed: int | None = None
+    metrics: dict[str, Finite] = Field(default_factory=dict)
+
+
+class Manifest(Part):
+    """`model.json` as a whole."""
+
+    schema_version: Literal[1] = 1
+    name: str
+    version: Positive
+    family: str
+    hyperparameters: dict[str, Any] = Field(default_factory=dict)
+    data: Data
+    likelihood: dict[str, Any]
+    conditions: tuple[Condition, ...] = ()
+    order: Literal["raster", "time"] | tuple[int, ...] = "raster"  # or position of each rank
+    predicts: Literal["same"] = "same"  # params at a site depend on earlier sites only
+    input_encoding: Literal["int", "unit", "signed", "one-hot"]
+    params_layout: Literal["channels-first", "channels-last"]
+    reference: Reference | None = None
+    provenance: Provenance
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if len(self.name) > 64 or not NAME.fullmatch(self.name):
+            raise ValueError(f"name {self.name!r} is not of the form a-b_c.1, in lower case")
+        names = [condition.name for condition in self.conditions]
+        if len(set(names)) < len(names):
+            raise ValueError("two conditions have the same name")
+        levels = self.likelihood.get("levels")
+        if levels is not None and levels != self.data.levels:
+            raise ValueError(f"likelihood has {levels} levels, the data {self.data.levels}")
+        sequential = self.data.kind in ("audio", "sequence")
+        if isinstance(self.order, str):
+            if self.order != ("time" if sequential else "raster"):
+                raise ValueError(f"order {self.order!r} does not fit {self.data.kind} data")
+        else:
+            spec = self.data.spec
+            sites = math.prod(self.data.shape) // spec.dims_per_site
+            if sequential or sorted(self.order) != list(range(sites)):
+                raise ValueError(f"order must be a permutation of the {sites} sites")
+        return self
