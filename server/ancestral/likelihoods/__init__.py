@@ -1,0 +1,33 @@
+"""What a parameter vector means, and the noise that samples are drawn with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ancestral.likelihoods.base import Likelihood
+from ancestral.likelihoods.bernoulli import Bernoulli
+from ancestral.likelihoods.categorical import Categorical
+
+__all__ = ["KINDS", "Likelihood", "from_config"]
+
+KINDS: dict[str, type[Any]] = {
+    kind.name: kind
+    for kind in (
+        Bernoulli,
+        Categorical,
+    )
+}
+
+
+def from_config(config: Mapping[str, Any]) -> Likelihood:
+    """The likelihood of a manifest's `{"kind": …, …}`.
+
+    Raises ValueError for an unknown kind or numbers out of range, TypeError for unknown keys.
+    """
+    fields = dict(config)
+    kind = fields.pop("kind", None)
+    if kind not in KINDS:
+        raise ValueError(f"unknown kind {kind!r}; known: {', '.join(sorted(KINDS))}")
+    likelihood: Likelihood = KINDS[kind](**fields)
+    return likelihood

@@ -1,0 +1,74 @@
+"""Categorical: one of K codes from their logits."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """params [..., C, K] are logits. Temperature divides them, before the cuts."""
+
+    levels: int
+
+    name: ClassVar[str] = "categorical"
+    discrete: ClassVar[bool] = True
+    joint: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if self.levels < 2:
+            raise ValueError(f"levels must be at least 2, not {self.levels}")
+
+    @property
+    def n_params(self) -> int:
+        return self.levels
+
+    def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
+        chosen = params.gather(-1, x.long().unsqueeze(-1)).squeeze(-1)
+        return chosen - params.logsumexp(-1)
+
+    def sample(
+        self,
+        params: Tensor,
+        u: Tensor,
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+    ) -> Tensor:
+        if temperature == 0:
+            return params.argmax(-1)
+        logits = cut(params / temperature, top_k, top_p)
+        return choose(logits, u[..., 0])
+
+
+def choose(logits: Tensor, u: Tensor) -> Tensor:
+    """The category [...] at which the CDF of logits [..., K] first exceeds u [...]."""
+    # float64 whatever the logits are, so that the last bin is not lost to rounding
+    cdf = logits.double().softmax(-1).cumsum(-1)
+    index = (cdf <= u.double().unsqueeze(-1) * cdf[..., -1:]).sum(-1)
+    return index.clamp(max=logits.shape[-1] - 1)
+
+
+def cut(logits: Tensor, top_k: int | None, top_p: float | None) -> Tensor:
+    """Logits [..., K] with -inf outside the top_k likeliest and the nucleus of mass top_p.
+
+    The nucleus is the smallest set of likeliest categories that holds top_p (Holtzman et al.
+    2020). Ties at the k-th place keep the lower codes.
+    """
+    if top_k is None and top_p is None:
+        return logits
+    ranked, index = logits.sort(dim=-1, descending=True, stable=True)
+    keep = torch.ones_like(ranked, dtype=torch.bool)
+    if top_k is not None:
+        keep[..., top_k:] = False
+    if top_p is not None:
+        mass = ranked.masked_fill(~keep, -math.inf).softmax(-1).cumsum(-1)
+        keep[..., 1:] &= mass[..., :-1] < top_p
+    kept = torch.zeros_like(keep).scatter(-1, index, keep)
+    return logits.masked_fill(~kept, -math.inf)

@@ -1,0 +1,60 @@
+"""Model families: textbook forward passes, and nothing else. How they are sampled is derived."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ancestral.likelihoods.base import Likelihood
+from ancestral.models.data import ConditionSpec, DataSpec
+from ancestral.models.gated_pixelcnn import GatedPixelCNN
+from ancestral.models.image_gpt import ImageGPT
+from ancestral.models.made import MADE
+from ancestral.models.network import Encoding, Network, ParamsLayout
+from ancestral.models.wavenet import WaveNet
+
+__all__ = ["FAMILIES", "ConditionSpec", "DataSpec", "Network", "build", "layout"]
+
+Family = type[GatedPixelCNN] | type[ImageGPT] | type[MADE] | type[WaveNet]
+
+FAMILIES: dict[str, Family] = {
+    "gated-pixelcnn": GatedPixelCNN,
+    "image-gpt": ImageGPT,
+    "made": MADE,
+    "wavenet": WaveNet,
+}
+
+_LAYOUTS: dict[str, tuple[Encoding, ParamsLayout]] = {
+    "gated-pixelcnn": ("signed", "channels-first"),
+    "image-gpt": ("int", "channels-last"),
+    "made": ("unit", "channels-last"),
+    "wavenet": ("int", "channels-first"),
+}
+
+
+def layout(family: str) -> tuple[Encoding, ParamsLayout]:
+    """The encoding a family usually reads, and the layout it always answers in."""
+    return _LAYOUTS[family]
+
+
+def build(
+    family: str,
+    hyperparameters: Mapping[str, Any],
+    data: DataSpec,
+    likelihood: Likelihood,
+    conditions: Sequence[ConditionSpec] = (),
+    *,
+    encoding: Encoding | None = None,
+    params_layout: ParamsLayout | None = None,
+) -> Network:
+    """A network of that family with random weights.
+
+    Raises KeyError for an unknown family, TypeError for unknown hyper-parameters, ValueError for
+    values that do not fit together.
+    """
+    usual, answers = layout(family)
+    chosen = encoding or usual
+    if (params_layout or answers) != answers:
+        raise ValueError(f"{family} answers {answers}, not {params_layout}")
+    module = FAMILIES[family].for_data(data, likelihood, conditions, chosen, **hyperparameters)
+    return Network(module, data, chosen, answers, likelihood)

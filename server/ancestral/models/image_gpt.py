@@ -1,0 +1,155 @@
+"""Image GPT (Chen et al. 2020, "Generative Pretraining from Pixels"): GPT-2's decoder on pixels.
+
+Pre-norm blocks, n + attention(layer_norm(h)) then n + mlp(layer_norm(n)) (section 2.2), over the
+dimensions of an image in raster order behind a learned start vector.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ancestral.likelihoods.base import Likelihood
+from ancestral.models.data import ConditionSpec, DataSpec
+
+
+class ImageGPT(nn.Module):
+    """Codes [B, C, H, W] or [B, N], labels int64 [B] -> params [B, N, P].
+
+    `positions` learned: a vector for every dimension; row-column: the sum of one for its row, one
+    for its column and one for its channel, all started as sinusoids. `attention` fused is torch's
+    scaled_dot_product_attention, explicit the same by product, mask and softmax.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        levels: int,
+        n_params: int,
+        *,
+        layers: int,
+        width: int,
+        heads: int,
+        mlp_ratio: int = 4,
+        positions: Literal["learned", "row-column"] = "learned",
+        attention: Literal["fused", "explicit"] = "fused",
+        classes: Sequence[int] = (),
+    ) -> None:
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"width {width} must be a multiple of heads {heads}")
+        if attention not in ("fused", "explicit"):
+            raise ValueError(f"unknown attention {attention!r}")
+        # sites first: rows, columns, channels
+        grid = (*shape[1:], shape[0]) if len(shape) == 3 else tuple(shape)
+        self.token = nn.Embedding(levels, width)
+        self.start = nn.Parameter(0.02 * torch.randn(width))
+        if positions == "learned":
+            self.positions = nn.ParameterList([0.02 * torch.randn(*grid, width)])
+        elif positions == "row-column":
+            self.positions = nn.ParameterList(
+                sinusoids(size, width).reshape(
+                    *(size if a == axis else 1 for a in range(len(grid))), width
+                )
+                for axis, size in enumerate(grid)
+                if size > 1
+            )
+        else:
+            raise ValueError(f"unknown positions {positions!r}")
+        self.labels = nn.ModuleList(nn.Embedding(count, width) for count in classes)
+        self.blocks = nn.ModuleList(
+            Block(width, heads, mlp_ratio, attention == "explicit") for _ in range(layers)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, n_params)
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                nn.init.normal_(module.weight, std=0.02)
+            if isinstance(module, nn.Linear):
+                nn.init.zeros_(module.bias)
+        for block in self.blocks:  # GPT-2: residual branches scaled by depth
+            assert isinstance(block, Block)
+            for projection in (block.project, block.mlp_out):
+                nn.init.normal_(projection.weight, std=0.02 / math.sqrt(2 * layers))
+
+    @classmethod
+    def for_data(
+        cls,
+        data: DataSpec,
+        likelihood: Likelihood,
+        conditions: Sequence[ConditionSpec],
+        encoding: str,
+        **hyperparameters: object,
+    ) -> Self:
+        """The module for that data, which must be codes of one size."""
+        if not data.shape or data.levels is None or encoding != "int":
+            raise ValueError("image-gpt reads the codes of items of one size, encoded as int")
+        if any(condition.kind != "label" for condition in conditions):
+            raise ValueError("image-gpt takes labels as conditions only")
+        if likelihood.joint:
+            raise ValueError("image-gpt gives every dimension parameters of its own")
+        classes = [condition.classes or 0 for condition in conditions]
+        return cls(
+            data.shape,
+            data.levels,
+            likelihood.n_params,
+            classes=classes,
+            **hyperparameters,  # type: ignore[arg-type]
+        )
+
+    def forward(self, codes: Tensor, *labels: Tensor) -> Tensor:
+        flat = codes.permute(0, 2, 3, 1).flatten(1) if codes.dim() == 4 else codes
+        start = self.start.expand(flat.shape[0], 1, -1)
+        h = torch.cat([start, self.token(flat)[:, :-1]], dim=1)
+        where = self.positions[0]
+        for part in list(self.positions)[1:]:
+            where = where + part
+        h = h + where.flatten(0, -2)
+        for embedding, label in zip(self.labels, labels, strict=True):
+            h = h + embedding(label)[:, None]
+        for block in self.blocks:
+            h = block(h)
+        return self.head(self.norm(h))
+
+
+class Block(nn.Module):
+    """One layer of the decoder: h [B, N, width] -> [B, N, width]."""
+
+    def __init__(self, width: int, heads: int, mlp_ratio: int, explicit: bool) -> None:
+        super().__init__()
+        self.heads, self.explicit = heads, explicit
+        self.norm_attention = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.project = nn.Linear(width, width)
+        self.norm_mlp = nn.LayerNorm(width)
+        self.mlp_in = nn.Linear(width, mlp_ratio * width)
+        self.mlp_out = nn.Linear(mlp_ratio * width, width)
+
+    def forward(self, h: Tensor) -> Tensor:
+        h = h + self.project(self.attend(self.norm_attention(h)))
+        return h + self.mlp_out(F.gelu(self.mlp_in(self.norm_mlp(h))))
+
+    def attend(self, x: Tensor) -> Tensor:
+        batch, sites, width = x.shape
+        split = self.qkv(x).reshape(batch, sites, 3, self.heads, width // self.heads)
+        q, k, v = split.permute(2, 0, 3, 1, 4).unbind(0)  # [B, heads, N, width / heads] each
+        if self.explicit:
+            scores = q @ k.transpose(-2, -1) / math.sqrt(width // self.heads)
+            future = torch.ones(sites, sites, dtype=torch.bool, device=x.device).triu(1)
+            mixed = scores.masked_fill(future, -math.inf).softmax(-1) @ v
+        else:
+            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return mixed.transpose(1, 2).reshape(batch, sites, width)
+
+
+def sinusoids(size: int, width: int) -> Tensor:
+    """[size, width] positions of Vaswani et al. 2017, section 3.5, at the scale of the tokens."""
+    frequency = torch.exp(torch.arange(width // 2) * (-math.log(200.0) / max(1, width // 2)))
+    angle = torch.arange(size)[:, None] * frequency
+    waves = torch.cat([angle.sin(), angle.cos(), torch.zeros(size, width % 2)], dim=1)
+    return 0.1 * waves

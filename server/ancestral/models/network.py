@@ -1,0 +1,94 @@
+"""Codes in, parameters out: what lies between a family's module and everyone who calls it."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ancestral.likelihoods.base import Likelihood
+from ancestral.models.data import DataSpec
+
+Encoding = Literal["int", "unit", "signed", "one-hot"]
+ParamsLayout = Literal["channels-first", "channels-last"]
+
+
+class Network(nn.Module):
+    """codes [B, …], conditions -> params [B, *grid, D, P].
+
+    `grid` is (H, W), (T,) or (N,). D counts the parameter vectors of a site: its dimensions, or 1
+    under a joint likelihood. Encodings of codes with L levels: int as they are; unit x/(L-1);
+    signed 2x/(L-1)-1; one-hot with the levels as channels. Real values pass as they are.
+    The module answers `channels-first` [B, D·P, *grid] or `channels-last` [B, (grid), D·P], with
+    the parameters of one dimension side by side.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        data: DataSpec,
+        encoding: Encoding,
+        params_layout: ParamsLayout,
+        likelihood: Likelihood,
+    ) -> None:
+        super().__init__()
+        if encoding not in get_args(Encoding):
+            raise ValueError(f"unknown encoding {encoding!r}")
+        if params_layout not in get_args(ParamsLayout):
+            raise ValueError(f"unknown params_layout {params_layout!r}")
+        if likelihood.discrete != (data.levels is not None):
+            wanted = "discrete" if likelihood.discrete else "real-valued"
+            raise ValueError(f"a {likelihood.name} likelihood is for {wanted} data")
+        self.module = module
+        self.data = data
+        self.encoding = encoding
+        self.params_layout = params_layout
+        self.likelihood = likelihood
+
+    @property
+    def vectors_per_site(self) -> int:
+        """D: parameter vectors of one site."""
+        return 1 if self.likelihood.joint else self.data.dims_per_site
+
+    def forward(self, codes: Tensor, *conditions: Tensor) -> Tensor:
+        return self.arrange(self.module(self.encode(codes), *conditions), codes)
+
+    def encode(self, codes: Tensor) -> Tensor:
+        """Codes as the module reads them."""
+        levels = self.data.levels
+        if levels is None or self.encoding == "int":
+            return codes
+        dtype = next(self.module.parameters()).dtype
+        if self.encoding == "one-hot":
+            hot = F.one_hot(codes, levels).to(dtype)
+            if self.data.kind == "image":  # [B, C, H, W, L] -> [B, C·L, H, W]
+                return hot.permute(0, 1, 4, 2, 3).flatten(1, 2)
+            return hot.transpose(1, 2)
+        unit = codes.to(dtype) / (levels - 1)
+        return unit if self.encoding == "unit" else 2 * unit - 1
+
+    def arrange(self, raw: Tensor, codes: Tensor) -> Tensor:
+        """The module's output as params [B, *grid, D, P]."""
+        image = self.data.kind == "image"
+        grid = codes.shape[2:] if image else codes.shape[1:]
+        vectors, size = self.vectors_per_site, self.likelihood.n_params
+        if self.params_layout == "channels-last":
+            return raw.reshape(codes.shape[0], *grid, vectors, size)
+        split = raw.reshape(codes.shape[0], vectors, size, *grid)
+        axes = range(3, 3 + len(grid))
+        return split.permute(0, *axes, 1, 2)
+
+    def nats_per_item(self, codes: Tensor, *conditions: Tensor) -> Tensor:
+        """log p(codes | conditions) in nats, [B]; in the network's own precision, for training."""
+        params = self.forward(codes, *conditions).float()
+        values = self.data.to_sites(codes)
+        flat = params.reshape(*values.shape[:2], *params.shape[-2:])
+        return self.likelihood.log_prob(flat, values).flatten(1).sum(1)
+
+
+def bits_per_dim(nats: float, dimensions: int) -> float:
+    """The negative log-likelihood of an item in bits per dimension."""
+    return -nats / (dimensions * math.log(2))

@@ -1,0 +1,133 @@
+"""WaveNet (van den Oord et al. 2016, "WaveNet: A Generative Model for Raw Audio").
+
+A stack of dilated causal convolutions with the gate of equation 2, residual and skip connections
+(figure 4), and the conditions of section 2.5 added inside every gate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ancestral.likelihoods.base import Likelihood
+from ancestral.models.data import ConditionSpec, DataSpec
+
+
+class WaveNet(nn.Module):
+    """x [B, T] codes or values, conditions -> params [B, out_channels, T].
+
+    The input is shifted by one inside, so params at t read x before t alone; what lies before the
+    start reads as zero activations. `levels` given: codes, embedded (the 1×1 convolution of their
+    one-hot form); None: one real value per step. `gate` defaults to `residual` channels, `final`
+    to one hidden 1×1 layer of `skip` channels, as in the paper. `bias` is that of all layers but
+    the last, which always has one.
+    """
+
+    def __init__(
+        self,
+        levels: int | None,
+        out_channels: int,
+        *,
+        dilations: Sequence[int],
+        residual: int,
+        skip: int,
+        gate: int | None = None,
+        kernel: int = 2,
+        final: Sequence[int] | None = None,
+        bias: bool = True,
+        conditions: Sequence[ConditionSpec] = (),
+    ) -> None:
+        super().__init__()
+        if not dilations:
+            raise ValueError("dilations must name at least one layer")
+        self.input: nn.Module
+        if levels is None:
+            self.input = nn.Conv1d(1, residual, 1, bias=bias)
+        else:
+            self.input = nn.Embedding(levels, residual)
+        last = len(dilations) - 1
+        self.layers = nn.ModuleList(
+            GatedLayer(
+                residual, gate or residual, skip, kernel, dilation, bias, conditions, i < last
+            )
+            for i, dilation in enumerate(dilations)
+        )
+        widths = [skip, *([skip] if final is None else final), out_channels]
+        self.final = nn.ModuleList(
+            nn.Conv1d(a, b, 1, bias=bias or i == len(widths) - 2)
+            for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False))
+        )
+
+    @classmethod
+    def for_data(
+        cls,
+        data: DataSpec,
+        likelihood: Likelihood,
+        conditions: Sequence[ConditionSpec],
+        encoding: str,
+        **hyperparameters: object,
+    ) -> Self:
+        """The module for that data: codes are embedded under the encoding `int`."""
+        if data.kind not in ("audio", "sequence", "vector"):
+            raise ValueError(f"wavenet models sequences, not {data.kind} data")
+        if any(condition.kind == "plane" or condition.hop != 1 for condition in conditions):
+            raise ValueError("wavenet takes labels and series of hop 1 as conditions")
+        if encoding == "one-hot":
+            raise ValueError("wavenet embeds codes itself: the encoding is int, unit or signed")
+        levels = data.levels if encoding == "int" else None
+        return cls(levels, likelihood.n_params, conditions=conditions, **hyperparameters)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, *conditions: Tensor) -> Tensor:
+        if isinstance(self.input, nn.Embedding):
+            x = self.input(x).transpose(1, 2)
+        else:
+            x = self.input(x.unsqueeze(1))
+        x = F.pad(x, (1, 0))[..., :-1]
+        total: Tensor | None = None
+        for layer in self.layers:
+            x, skip = layer(x, *conditions)
+            total = skip if total is None else total + skip
+        assert total is not None
+        for conv in self.final:
+            total = conv(F.relu(total))
+        return total
+
+
+class GatedLayer(nn.Module):
+    """z = tanh(W_f * x + V_f h) · sigmoid(W_g * x + V_g h); x + W_r z; W_s z."""
+
+    def __init__(
+        self,
+        residual: int,
+        gate: int,
+        skip: int,
+        kernel: int,
+        dilation: int,
+        bias: bool,
+        conditions: Sequence[ConditionSpec],
+        has_residual: bool,
+    ) -> None:
+        super().__init__()
+        self.margin = (kernel - 1) * dilation
+        self.dilated = nn.Conv1d(residual, 2 * gate, kernel, dilation=dilation, bias=bias)
+        self.residual = nn.Conv1d(gate, residual, 1, bias=bias) if has_residual else None
+        self.skip = nn.Conv1d(gate, skip, 1, bias=bias)
+        self.conditions = nn.ModuleList(
+            nn.Embedding(condition.classes or 0, 2 * gate)
+            if condition.kind == "label"
+            else nn.Conv1d(condition.channels or 0, 2 * gate, 1, bias=False)
+            for condition in conditions
+        )
+
+    def forward(self, x: Tensor, *conditions: Tensor) -> tuple[Tensor, Tensor]:
+        both = self.dilated(F.pad(x, (self.margin, 0)))
+        for projection, condition in zip(self.conditions, conditions, strict=True):
+            projected = projection(condition)
+            both = both + (projected if projected.dim() == 3 else projected[..., None])
+        value, opening = both.chunk(2, dim=1)
+        z = torch.tanh(value) * torch.sigmoid(opening)
+        return x if self.residual is None else x + self.residual(z), self.skip(z)
