@@ -74,7 +74,7 @@ TINY: dict[str, dict[str, Any]] = {
 }
 
 
-def publish(root: Path, name: str, **changes: Any) -> Path:
+def publish(root: Path, name: str, *, replace: bool = False, **changes: Any) -> Path:
     """Save the package `name` of TINY under `root` and return its folder."""
     provenance = {"data": "none", "licence": "Apache-2.0", "command": "none"}
     config = {"name": name, "version": 1, "provenance": provenance, **TINY[name], **changes}
@@ -84,4 +84,4 @@ def publish(root: Path, name: str, **changes: Any) -> Path:
     with torch.no_grad():
         for parameter in network.parameters():  # far from uniform, so that differences show
             parameter.copy_(torch.randn_like(parameter) * 0.5)
-    return save_package(root, manifest, network.module.state_dict(), f"# {name}\n")
+    return save_package(root, manifest, network.module.state_dict(), f"# {name}\n", replace=replace)

@@ -20,6 +20,7 @@ import torch
 from rich.table import Table
 
 from ancestral.engine.model import Model
+from ancestral.engine.parity import first_conditions
 from ancestral.engine.sampling import drive
 from ancestral.runtimes.base import SlotRequest
 
@@ -99,22 +100,6 @@ def bench(
             runtime=runtime.name,
             derived=runtime.derived,
         )
-
-
-def first_conditions(model: Model, sites: int, seed: int = 0) -> tuple[torch.Tensor, ...]:
-    """A condition of each kind to run with: label 0, a standard normal series or plane."""
-    generator = torch.Generator().manual_seed(seed)
-    found: list[torch.Tensor] = []
-    for spec in model.conditions:
-        if spec.kind == "label":
-            found.append(torch.zeros(1, dtype=torch.int64))
-        elif spec.kind == "series":
-            frames = -(-sites // spec.hop)
-            found.append(torch.randn(1, spec.channels or 1, frames, generator=generator))
-        else:
-            shape = model.data.shape[-2:]
-            found.append(torch.randn(1, spec.channels or 1, *shape, generator=generator))
-    return tuple(found)
 
 
 def _naive_sites(

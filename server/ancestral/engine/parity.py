@@ -1,0 +1,106 @@
+"""The params that a step program computes, beside those of one teacher-forced pass."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ancestral.compile import StepProgram
+from ancestral.engine.model import Model
+from ancestral.likelihoods.base import Likelihood
+from ancestral.runtimes.base import Advance, Runtime, SlotRequest
+from ancestral.runtimes.reference import ReferenceRuntime
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A finished item by rank: values and nats, [S, C]."""
+
+    values: npt.NDArray[Any]
+    log_prob: npt.NDArray[np.float64]
+
+
+def finish(runtime: Runtime, slot: int, sites: int, seen: Sequence[Advance] = ()) -> Drawn:
+    """Step until the slot is done and close it; `seen` are its advances so far."""
+    parts = list(seen)
+    while not (parts and parts[-1].done):
+        parts += [advance for advance in runtime.step(sites) if advance.slot == slot]
+    runtime.close(slot)
+    values = np.concatenate([part.values for part in parts])
+    return Drawn(values, np.concatenate([part.log_prob for part in parts]))
+
+
+def first_conditions(model: Model, sites: int, seed: int = 0) -> tuple[torch.Tensor, ...]:
+    """A condition of each kind to run with: label 0, a standard normal series or plane."""
+    generator = torch.Generator().manual_seed(seed)
+    found: list[torch.Tensor] = []
+    for spec in model.conditions:
+        if spec.kind == "label":
+            found.append(torch.zeros(1, dtype=torch.int64))
+        elif spec.kind == "series":
+            frames = -(-sites // spec.hop)
+            found.append(torch.randn(1, spec.channels or 1, frames, generator=generator))
+        else:
+            shape = model.data.shape[-2:]
+            found.append(torch.randn(1, spec.channels or 1, *shape, generator=generator))
+    return tuple(found)
+
+
+class _Recorder:
+    """A likelihood that keeps the params it is asked about."""
+
+    def __init__(self, likelihood: Likelihood) -> None:
+        self._likelihood = likelihood
+        self.params: list[torch.Tensor] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._likelihood, name)
+
+    def log_prob(self, params: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        self.params.append(params)
+        return self._likelihood.log_prob(params, x)
+
+
+def step_params(
+    model: Model, program: StepProgram, values: npt.NDArray[Any], dtype: torch.dtype
+) -> torch.Tensor:
+    """What the step program computes at every site of an item [S, C]: [S, D, P] by rank."""
+    recorder = _Recorder(model.likelihood)
+    network = copy.copy(model.network)
+    network.likelihood = cast(Likelihood, recorder)
+    runtime = ReferenceRuntime(program, network, 1, dtype=dtype)
+    sites = len(values)
+    conditions = first_conditions(model, sites)
+    request = SlotRequest(seed=0, item=0, sites=sites, conditions=conditions, replay=values)
+    finish(runtime, runtime.open(request), sites)
+    shape = (sites, -1, model.likelihood.n_params)
+    return torch.cat([p.reshape(-1, shape[-1]) for p in recorder.params]).reshape(shape)
+
+
+def forward_params(model: Model, values: npt.NDArray[Any], dtype: torch.dtype) -> torch.Tensor:
+    """The same by one teacher-forced pass."""
+    network = copy.deepcopy(model.network).to(dtype)
+    codes = torch.from_numpy(model.item_of(values))[None]
+    conditions = [
+        condition.to(dtype) if condition.is_floating_point() else condition
+        for condition in first_conditions(model, len(values))
+    ]
+    with torch.inference_mode():
+        params: torch.Tensor = network(codes, *conditions)
+    by_position = params.reshape(len(values), *params.shape[-2:])
+    return by_position if model.order is None else by_position[torch.from_numpy(model.order)]
+
+
+def random_values(model: Model, sites: int, seed: int = 0) -> npt.NDArray[Any]:
+    """Codes evenly over the levels, or standard normal values: [S, C]."""
+    generator = np.random.default_rng(seed)
+    shape = (sites, model.data.dims_per_site)
+    if model.data.levels is None:
+        return generator.standard_normal(shape)
+    return generator.integers(0, model.data.levels, shape)

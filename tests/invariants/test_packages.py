@@ -1,0 +1,25 @@
+"""Invariants 1 to 4 of the design, over every package in the store and every runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import ancestral
+from ancestral.engine.model import RuntimeKind
+from ancestral.engine.verify import verify
+from ancestral.store.package import list_packages
+
+STORE = Path(__file__).resolve().parents[2] / "models_store"
+PACKAGES = [
+    f"{entry.name}/{version}" for entry in list_packages(STORE) for version in entry.versions
+]
+
+
+@pytest.mark.parametrize("kind", ["reference", "naive"])
+@pytest.mark.parametrize("package", PACKAGES)
+def test_invariants(package: str, kind: RuntimeKind) -> None:
+    report = verify(ancestral.load(package, root=STORE), kind)
+    assert [check for check in report.checks if not check.ok] == []
+    assert report.derived == (kind == "reference")  # everything shipped is derived

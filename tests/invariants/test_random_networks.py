@@ -1,0 +1,100 @@
+"""Step parity of randomly built networks: odd sizes, dilations, kernels, channels, orders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import hypothesis.strategies as st
+from hypothesis import HealthCheck, given, settings
+from tests.packages import LABEL, TINY, publish
+
+import ancestral
+from ancestral.engine.verify import verify
+
+SEARCH = settings(
+    max_examples=8,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+def check(folder: Path, name: str, **changes: Any) -> None:
+    publish(folder, name, replace=True, **changes)
+    report = verify(ancestral.load(name, root=folder))
+    assert [check for check in report.checks if not check.ok] == []
+
+
+def image(channels: int, height: int, width: int) -> dict[str, Any]:
+    return {"kind": "image", "shape": [channels, height, width], "levels": 4}
+
+
+@SEARCH
+@given(
+    channels=st.sampled_from([1, 2, 3]),
+    height=st.integers(1, 6),
+    width=st.integers(1, 6),
+    dilations=st.lists(st.integers(1, 3), min_size=1, max_size=3),
+    kernel=st.sampled_from([3, 5]),
+    first_kernel=st.sampled_from([3, 5, 7]),
+    final=st.lists(st.just(6), max_size=2),
+    labelled=st.booleans(),
+)
+def test_gated_pixelcnn(
+    tmp_path: Path, channels: int, height: int, width: int, labelled: bool, **options: Any
+) -> None:
+    check(
+        tmp_path,
+        "tiny-pixelcnn",
+        data=image(channels, height, width),
+        hyperparameters={"channels": 6, **options},
+        conditions=[LABEL] if labelled else [],
+    )
+
+
+@SEARCH
+@given(
+    dilations=st.lists(st.integers(1, 7), min_size=1, max_size=4),
+    kernel=st.integers(2, 4),
+    residual=st.integers(1, 7),
+    gate=st.integers(1, 7),
+    skip=st.integers(1, 9),
+    final=st.lists(st.integers(1, 6), max_size=2),
+    bias=st.booleans(),
+    conditions=st.sampled_from([[], [LABEL], [{"name": "pitch", "kind": "series", "channels": 3}]]),
+)
+def test_wavenet(tmp_path: Path, conditions: list[dict[str, Any]], **options: Any) -> None:
+    check(tmp_path, "tiny-wavenet", hyperparameters=options, conditions=conditions)
+
+
+@SEARCH
+@given(
+    order=st.permutations(range(7)),
+    hidden=st.lists(st.integers(1, 15), min_size=1, max_size=4),
+    degree_seed=st.none() | st.integers(0, 9),
+    direct=st.booleans(),
+)
+def test_made(tmp_path: Path, order: list[int], **options: Any) -> None:
+    check(
+        tmp_path,
+        "tiny-made",
+        data={**TINY["tiny-made"]["data"], "shape": [7]},
+        hyperparameters={"order": order, **options},
+        order=order,
+    )
+
+
+@SEARCH
+@given(
+    height=st.integers(1, 5),
+    width=st.integers(1, 5),
+    layers=st.integers(1, 3),
+    heads=st.sampled_from([1, 2, 4]),
+    mlp_ratio=st.integers(1, 3),
+    positions=st.sampled_from(["learned", "row-column"]),
+    attention=st.sampled_from(["fused", "explicit"]),
+)
+def test_image_gpt(tmp_path: Path, height: int, width: int, **options: Any) -> None:
+    data = {**TINY["tiny-gpt"]["data"], "shape": [1, height, width]}
+    check(tmp_path, "tiny-gpt", data=data, hyperparameters={"width": 8, **options})
