@@ -19,6 +19,7 @@ from ancestral.engine.length import sites_of
 from ancestral.engine.sampling import Chunk, Samples, collect, drive, fresh_seed
 from ancestral.engine.scoring import Score, checked_item, item_list, score_of
 from ancestral.runtimes.base import Runtime, Sampling, SlotRequest
+from ancestral.runtimes.derive import derive
 from ancestral.runtimes.naive import NaiveRuntime
 from ancestral.runtimes.reference import ReferenceRuntime
 from ancestral.runtimes.scorer import Scorer
@@ -82,9 +83,7 @@ class Model:
         with self._lock:
             if self._program is None and self._fallback_reason is None:
                 try:
-                    self._program = compiler.compile_network(
-                        self.network, self.conditions, self.order
-                    )
+                    self._program = derive(self.network, self.conditions, self.order)
                 except (compiler.CausalityError, compiler.ParityError):
                     raise
                 except compiler.CompileError as error:

@@ -107,10 +107,8 @@ class Lattice:
 
     def aligned(self, rank: int) -> bool:
         """Whether a slot at this rank can join the batch now."""
-        if self.program.space != "grid":
+        if self.program.space != "grid" or self.n == 0:
             return True
-        if self.n == 0:
-            self.column = rank % self.program.columns
         return rank % self.program.columns == self.column
 
     def reserve(self, sites: int) -> None:
@@ -127,6 +125,8 @@ class Lattice:
         count; the caches are filled from one teacher-forced pass over them.
         """
         at, self.n = self.n, self.n + 1
+        if at == 0:
+            self.column = rank % self.program.columns
         self.ranks[at] = rank
         self.reserve(sites)
         self._read_items(at, conditions, sites)
@@ -235,13 +235,18 @@ class Lattice:
             low > 0 or high < self.program.columns
         )
         if elements is None:
+
             def run() -> None:
+                regs[name] = compute(self)
+
+            def run_kept() -> None:
                 if guarded and not low <= self.column < high:
                     return
                 regs[name] = value = compute(self)
                 if keep is not None:
                     keep(value)
-            return run
+
+            return run_kept if guarded or keep is not None else run
         index = torch.from_numpy(elements)
 
         def run_part() -> None:
@@ -270,11 +275,7 @@ class Lattice:
             picked = torch.from_numpy(blocks)
             first = operands[0]
             operands = [lambda at: first(at).index_select(-1, picked)]
-        function: Kernel = kernel(step, weights, self.dtype, elements)
-        if len(operands) == 1:
-            single = operands[0]
-            return lambda at: function(single(at))
-        return lambda at: function(*(o(at) if callable(o) else o for o in operands))
+        return _applied(kernel(step, weights, self.dtype, elements), operands)
 
     def _keeper(self, step: Step) -> Callable[[Tensor], None] | None:
         if step.ring is None:
@@ -467,6 +468,18 @@ class Lattice:
         if self.uniform:
             return max(self.ranks[0] // self.program.columns + offset, 0)
         return (self.rank_index // self.program.columns + offset).clamp_min(0)
+
+
+def _applied(function: Kernel, operands: list[Any]) -> Fetch:
+    """The kernel on fetched operands; spelled out by arity, for this is the innermost loop."""
+    if all(callable(o) for o in operands):
+        if len(operands) == 1:
+            (one,) = operands
+            return lambda at: function(one(at))
+        if len(operands) == 2:
+            left, right = operands
+            return lambda at: function(left(at), right(at))
+    return lambda at: function(*(o(at) if callable(o) else o for o in operands))
 
 
 def _each(first: int | Tensor, n: int) -> list[int]:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ancestral.compile.graph import Graph
 from ancestral.compile.program import StepProgram
 from ancestral.models.network import Network
 from ancestral.runtimes.base import Advance, Sampling, SlotRequest
@@ -26,6 +27,7 @@ class Batch(Protocol):
     """A running batch of a program's space: `Lattice` for grids and time, `Points` for vectors."""
 
     n: int
+    graph: Graph
 
     def step(self, draw: Draw) -> None: ...
     def settle(self) -> None: ...
@@ -36,6 +38,15 @@ class Batch(Protocol):
     ) -> int: ...
     def close(self, at: int) -> None: ...
     def slot_bytes(self, sites: int) -> int: ...
+
+
+def new_batch(
+    program: StepProgram, network: Network, slots: int, dtype: torch.dtype, device: torch.device
+) -> Batch:
+    """An empty running batch for a program."""
+    codes = torch.int64 if network.likelihood.discrete else dtype
+    batch = Points if program.space == "point" else Lattice
+    return batch(program, slots, dtype, device, codes)
 
 
 class ReferenceRuntime:
@@ -60,9 +71,7 @@ class ReferenceRuntime:
         self._likelihood = network.likelihood
         self._device = torch.device(device)
         self._dtype = dtype
-        codes = torch.int64 if network.likelihood.discrete else dtype
-        batch = Points if program.space == "point" else Lattice
-        self._batch: Batch = batch(program, slots, dtype, self._device, codes)
+        self._batch = new_batch(program, network, slots, dtype, self._device)
         self._states: list[SlotState | None] = [None] * slots
         self._conditions: list[tuple[Tensor, ...]] = [()] * slots
         self._running: list[SlotState] = []  # in the batch's order
@@ -122,7 +131,7 @@ class ReferenceRuntime:
         count = state.prefix
         if not count:
             return
-        graph = self._batch.graph  # type: ignore[attr-defined]
+        graph = self._batch.graph
         inputs = [self._codes(state), *self._conditions[state.slot]]
         params = graph.run(inputs)[graph.output][0]
         params = params.reshape(-1, *params.shape[-2:])[self._positions(count)]
