@@ -1,0 +1,1 @@
+"""The `ancestral` command: one file per command group, on the same objects as the server."""

@@ -1,0 +1,63 @@
+"""`ancestral`: serve, score, sample, train, import and check autoregressive models."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ancestral import __version__
+from ancestral.cli import bench, imports, models, sample, score, serve, train, verify
+from ancestral.cli.output import REFUSED, people
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ancestral {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def ancestral(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Serve, score and sample autoregressive models of images, audio and other sequences."""
+
+
+app.command()(serve.serve)
+app.add_typer(models.app, name="models")
+app.command()(score.score)
+app.command()(sample.sample)
+app.command()(train.train)
+app.command()(train.calibrate)
+app.command("import")(imports.import_)
+app.command()(verify.verify)
+app.command()(bench.bench)
+
+
+def main() -> None:
+    """The console script: what is wrong with the input is one line on standard error, status 2."""
+    try:
+        app()
+    except (ValueError, OSError) as error:  # PackageError, MediaError, ConditionError …
+        _refuse(error)
+    except Exception as error:
+        from ancestral.compile import CompileError  # imports torch: only where something failed
+
+        if not isinstance(error, CompileError):
+            raise
+        _refuse(error)
+
+
+def _refuse(error: Exception) -> None:
+    people().print(f"[bold red]error:[/] {type(error).__name__}: ", end="")
+    people().print(str(error), markup=False, highlight=False, soft_wrap=True)
+    raise SystemExit(REFUSED)

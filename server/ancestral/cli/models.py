@@ -1,0 +1,78 @@
+"""`ancestral models`: what is in a store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from ancestral.cli.output import Json, Models, emit, say, settings
+
+if TYPE_CHECKING:
+    from ancestral.store import Manifest
+
+app = typer.Typer(help="List and show model packages.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_(models: Models = None, json: Json = False) -> None:
+    """List the packages and their default versions."""
+    from ancestral.store import find, list_packages, read_manifest
+
+    root = settings(models).models
+    entries = list_packages(root)
+    manifests = [read_manifest(find(entry.name, root)) for entry in entries]
+    if json:
+        emit(
+            [
+                {"versions": entry.versions, **_summary(manifest)}
+                for entry, manifest in zip(entries, manifests, strict=True)
+            ]
+        )
+        return
+    table = Table("model", "version", "family", "data", "likelihood", "conditions", "metrics")
+    for manifest in manifests:
+        data = manifest.data
+        shape = "×".join(map(str, data.shape)) or f"{data.sample_rate} Hz"
+        table.add_row(
+            manifest.name,
+            str(manifest.version),
+            manifest.family,
+            f"{data.kind} {shape}, {data.levels or 'real'} levels",
+            str(manifest.likelihood.get("kind")),
+            ", ".join(condition.name for condition in manifest.conditions),
+            ", ".join(f"{k} {v:.4g}" for k, v in manifest.provenance.metrics.items()),
+        )
+    say(table)
+
+
+@app.command()
+def show(
+    model: Annotated[str, typer.Argument(help="NAME or NAME/VERSION.")],
+    models: Models = None,
+    json: Json = False,
+) -> None:
+    """Show a package's manifest, all but its reference scores."""
+    from ancestral.store import find, read_manifest
+
+    path = find(model, settings(models).models)
+    manifest = read_manifest(path)
+    document = _summary(manifest) | {"path": str(path)}
+    if json:
+        emit(document)
+        return
+    table = Table(show_header=False)
+    for name, value in document.items():
+        table.add_row(name, str(value))
+    say(table)
+
+
+def _summary(manifest: Manifest) -> dict[str, Any]:
+    document = manifest.model_dump(mode="json", exclude_none=True, exclude={"reference"})
+    if manifest.reference is not None:
+        document["reference"] = {
+            "unit": manifest.reference.unit,
+            "n": len(manifest.reference.scores),
+        }
+    return document

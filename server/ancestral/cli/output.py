@@ -1,0 +1,109 @@
+"""What commands share: printing to people or as JSON, and options of the same name and meaning."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from ancestral.settings import Settings
+
+FAILED = 1  # the work was done and the verdict is no, or a part of it failed
+REFUSED = 2  # bad input; nothing was done
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, nothing else.")]
+Models = Annotated[
+    Path | None,
+    typer.Option("--models", help="Folder of model packages [default: the shipped ones]."),
+]
+Conditions = Annotated[
+    list[str] | None,
+    typer.Option("--condition", "-c", metavar="NAME=VALUE", help="Such as label=3; repeatable."),
+]
+
+
+def people() -> Console:
+    """For progress and remarks: standard error, so that standard output can be piped."""
+    return Console(stderr=True)
+
+
+def say(content: Any) -> None:
+    """A table or a line for people, on standard output."""
+    Console().print(content)
+
+
+def emit(document: Any) -> None:
+    """One JSON document on standard output; numbers that JSON has no word for are null."""
+    json.dump(_plain(document), sys.stdout, indent=2, allow_nan=False)
+    sys.stdout.write("\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, float):
+        return value if value - value == 0 else None
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    return value
+
+
+def settings(models: Path | None) -> Settings:
+    """The process's settings, with the folder of packages that the command line names."""
+    found = Settings.from_env()
+    return found if models is None else replace(found, models=models)
+
+
+def condition(pairs: Sequence[str] | None) -> dict[str, Any] | None:
+    """`["label=3"]` as `{"label": 3}`; a list such as 1,2,3 gives one for each item.
+
+    Raises ValueError for what is no NAME=VALUE.
+    """
+    found: dict[str, Any] = {}
+    for pair in pairs or ():
+        name, equals, text = pair.partition("=")
+        try:
+            found[name] = json.loads(f"[{text}]" if "," in text and text[:1] != "[" else text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"--condition {pair}: NAME=VALUE is expected") from error
+        if not name or not equals:
+            raise ValueError(f"--condition {pair}: NAME=VALUE is expected")
+    return found or None
+
+
+@contextmanager
+def progress(quiet: bool = False) -> Iterator[Progress]:
+    """A progress bar with count, elapsed and remaining time; none where output is for machines."""
+    bar = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=people(),
+        disable=quiet,
+        transient=True,
+    )
+    with bar:
+        yield bar

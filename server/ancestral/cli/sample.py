@@ -1,0 +1,148 @@
+"""`ancestral sample`: new items into a file."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import numpy.typing as npt
+import typer
+
+from ancestral.cli.output import Conditions, Json, Models, condition, emit, progress, say, settings
+
+if TYPE_CHECKING:
+    from ancestral.engine.model import Model
+    from ancestral.engine.sampling import Samples
+
+EVERY = 16  # sites between two movements of the progress bar
+
+
+def sample(
+    model: Annotated[str, typer.Argument(help="NAME or NAME/VERSION.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="PNG (a grid for several), WAV, NPY or JSON file."),
+    ] = None,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="Items.")] = 1,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same items.")] = None,
+    first_item: Annotated[int, typer.Option(min=0, help="Number of the first item.")] = 0,
+    conditions: Conditions = None,
+    temperature: Annotated[float, typer.Option(min=0)] = 1.0,
+    top_k: Annotated[int | None, typer.Option(min=1)] = None,
+    top_p: Annotated[float | None, typer.Option(max=1)] = None,
+    sites: Annotated[int | None, typer.Option(min=1, help="Length of an open-ended item.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Length of a sound.")] = None,
+    prefix: Annotated[
+        Path | None, typer.Option(help="File whose first sites are kept; the rest is sampled.")
+    ] = None,
+    keep: Annotated[
+        int | None, typer.Option(min=1, help="Sites kept of --prefix [default: all].")
+    ] = None,
+    models: Models = None,
+    json: Json = False,
+) -> None:
+    """Draw new items: pixel by pixel, sample by sample."""
+    given = condition(conditions)
+    from ancestral.engine.model import load
+    from ancestral.engine.sampling import collect, fresh_seed
+
+    loaded = load(model, settings(models).models)
+    target = output or Path(f"{loaded.name}.{_usual_suffix(loaded)}")
+    _check_suffix(loaded, target)
+    seed = fresh_seed() if seed is None else seed
+    start = time.perf_counter()
+    length = loaded.sites_of(sites, seconds)
+    with progress(json) as bar:
+        task = bar.add_task(f"sampling {count} of {loaded.name}", total=count * length)
+        chunks = []
+        for chunk in loaded.stream(
+            count,
+            seed,
+            given,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            prefix=None if prefix is None else _prefix(loaded, prefix, keep),
+            sites=sites,
+            seconds=seconds,
+            first_item=first_item,
+            every=EVERY,
+        ):
+            chunks.append(chunk)
+            bar.advance(task, len(chunk.values))
+    samples = collect(
+        chunks, loaded.item_of, seed=seed, fingerprint=loaded.fingerprint, derived=loaded.derived
+    )
+    written = _write(loaded, samples, target)
+    elapsed = time.perf_counter() - start
+    if json:
+        emit(
+            {
+                "model": f"{loaded.name}/{loaded.version}",
+                "files": [str(path) for path in written],
+                "seed": seed,
+                "fingerprint": samples.fingerprint,
+                "derived": samples.derived,
+                "log_prob": samples.log_prob,
+                "bits_per_dim": samples.bits_per_dim,
+                "seconds": elapsed,
+                "sites_per_second": count * length / elapsed,
+            }
+        )
+        return
+    names = ", ".join(str(path) for path in written)
+    bits = ", ".join(f"{value:.3f}" for value in samples.bits_per_dim[:8])
+    say(f"{names}: seed {seed}, {bits} bits/dim, {count * length / elapsed:,.0f} sites/s")
+
+
+def _usual_suffix(model: Model) -> str:
+    if model.manifest.data.media_codec is None:
+        return "npy"
+    return {"image": "png", "audio": "wav"}.get(model.data.kind, "npy")
+
+
+def _check_suffix(model: Model, target: Path) -> None:
+    fitting = {_usual_suffix(model), "npy", "json"}
+    if target.suffix.lstrip(".").lower() not in fitting:
+        raise ValueError(
+            f"--output {target}: {model.name} makes {model.data.kind} items; "
+            f"a file name that ends in {', '.join(sorted(fitting))} is expected"
+        )
+
+
+def _prefix(model: Model, file: Path, keep: int | None) -> npt.NDArray[Any]:
+    import torch
+
+    from ancestral.media import decode
+
+    item, _ = decode(file.read_bytes(), None, model.data, model.manifest.data.media_codec)
+    values = model.data.to_sites(torch.from_numpy(item)[None])[0].numpy()
+    by_rank: npt.NDArray[Any] = values if model.order is None else values[model.order]
+    return by_rank[:keep]
+
+
+def _write(model: Model, samples: Samples, target: Path) -> list[Path]:
+    """The items as files; sounds beyond the first get a number."""
+    from ancestral import media
+
+    codec = model.manifest.data.media_codec
+    suffix = target.suffix.lower()
+    if suffix == ".json":
+        import json
+
+        target.write_text(json.dumps(np.asarray(samples.items).tolist()))
+    elif suffix == ".png" and isinstance(codec, media.Levels | media.Palette):
+        target.write_bytes(media.encode_png(list(samples.items), codec))
+    elif suffix == ".wav" and isinstance(codec, media.MuLaw | media.Linear):
+        rate = model.data.sample_rate or 0
+        names = [target] + [
+            target.with_stem(f"{target.stem}-{index}") for index in range(1, len(samples.items))
+        ]
+        for path, item in zip(names, samples.items, strict=True):
+            path.write_bytes(media.encode_wav(item, codec, rate))
+        return names
+    else:
+        target.write_bytes(media.encode_npy(samples.items))
+    return [target]

@@ -1,0 +1,66 @@
+"""`ancestral verify`: the sampler's invariants over packages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from ancestral.cli.output import FAILED, Json, Models, emit, people, say, settings
+
+if TYPE_CHECKING:
+    from ancestral.engine.verify import Report
+
+
+def verify(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[MODEL]…", help="All packages where none.")
+    ] = None,
+    naive: Annotated[bool, typer.Option(help="Check the naive sampler instead.")] = False,
+    sites: Annotated[int | None, typer.Option(min=1, help="Length of open-ended items.")] = None,
+    models: Models = None,
+    json: Json = False,
+) -> None:
+    """Check step parity, arithmetic, one likelihood, neighbour independence and seeds.
+
+    Says whether the sampler is derived or falls back to the naive loop. Status 1 where one fails.
+    """
+    from ancestral.engine import verify as checks
+    from ancestral.engine.model import load
+    from ancestral.store import list_packages
+
+    root = settings(models).models
+    reports = []
+    for name in names or [entry.name for entry in list_packages(root)]:
+        with people().status(f"verifying {name}"):
+            loaded = load(name, root)
+            report = checks.verify(loaded, "naive" if naive else "reference", sites)
+        reports.append(report)
+        if not json:
+            say(_table(report))
+    if json:
+        emit([report.to_json() for report in reports])
+    if not all(report.ok for report in reports):
+        raise typer.Exit(FAILED)
+
+
+def _table(report: Report) -> Table:
+    kind = "derived" if report.derived else "fallback"
+    table = Table(
+        "check",
+        "",
+        "value",
+        "limit",
+        "",
+        title=f"{report.model}: {report.runtime} ({kind}), {report.sites} sites",
+    )
+    for check in report.checks:
+        table.add_row(
+            check.name,
+            "[green]ok[/]" if check.ok else "[bold red]fails[/]",
+            "" if check.value is None else f"{check.value:.3g}",
+            "" if check.limit is None else f"{check.limit:.3g}",
+            check.detail,
+        )
+    return table
