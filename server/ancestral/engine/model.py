@@ -178,14 +178,17 @@ class Model:
         entries = item_list(self.data, items)
         codes = [checked_item(self.data, index, entry) for index, entry in enumerate(entries)]
         rows = conditioning.tensors(self.conditions, condition, len(codes), optional=marginal)
-        marginalised = any(row is None for row in rows)
         found: dict[int, Score] = {}
         for group in _by_shape(codes):
             batch = torch.stack([codes[index] for index in group])
             some = [row if row is None or len(row) == 1 else row[group] for row in rows]
-            for index, nats in zip(group, self.scorer.marginal(batch, some), strict=True):
-                found[index] = self._score(nats, marginalised)
+            found.update(zip(group, self.score_rows(batch, some), strict=True))
         return [found[index] for index in range(len(codes))]
+
+    def score_rows(self, codes: torch.Tensor, rows: Sequence[torch.Tensor | None]) -> list[Score]:
+        """Score checked items [B, *shape] in one go; labels that are None are summed out."""
+        marginalised = any(row is None for row in rows)
+        return [self._score(nats, marginalised) for nats in self.scorer.marginal(codes, rows)]
 
     def _score(self, nats: torch.Tensor, marginalised: bool) -> Score:
         """Scores compare with a reference of their own kind only, labels summed out or not."""

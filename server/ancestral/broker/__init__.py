@@ -1,0 +1,41 @@
+"""Jobs and their result streams, between the API and the workers.
+
+The API submits, reads and cancels; a worker pulls, publishes and finishes. Neither knows the other.
+"""
+
+from ancestral.broker.job import (
+    EVENTS,
+    TERMINAL,
+    Entry,
+    Job,
+    JobExists,
+    JobUnknown,
+    Lane,
+    ModelReport,
+    QueueFull,
+    State,
+    Status,
+    WorkerReport,
+)
+from ancestral.broker.memory import MemoryQueue
+from ancestral.broker.queue import Delivery, Publication, Queue, WorkerQueue
+
+__all__ = [
+    "EVENTS",
+    "TERMINAL",
+    "Delivery",
+    "Entry",
+    "Job",
+    "JobExists",
+    "JobUnknown",
+    "Lane",
+    "MemoryQueue",
+    "ModelReport",
+    "Publication",
+    "Queue",
+    "QueueFull",
+    "State",
+    "Status",
+    "WorkerQueue",
+    "WorkerReport",
+]

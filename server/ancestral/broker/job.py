@@ -1,0 +1,130 @@
+"""What travels: jobs, the entries of their result streams, and what workers say of themselves.
+
+Everything here is JSON beside one binary payload, so that a job fits into a Redis stream entry.
+Times are seconds since the epoch: monotonic clocks are never compared across processes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+Lane = Literal["sample", "score", "control"]
+PRIORITIES = (1, 2, 3)  # 1 is served first
+
+
+class State(StrEnum):
+    """Where a job stands. The last three are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+TERMINAL = frozenset({State.DONE, State.FAILED, State.CANCELED})
+EVENTS = ("started", "output", "progress", "done", "failed", "canceled")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One request for a worker.
+
+    model         NAME/VERSION: the queue it waits in; control jobs wait in one queue for all
+    request       what to do, as JSON; `payload` holds the arrays that would be wasteful there
+    output_bytes  the most that its result stream can hold: admission sums it
+    timeout       seconds it may wait before a worker starts it; None: for ever
+    digest        of the request, to tell a repeated one from another under the same id
+    """
+
+    id: str
+    model: str
+    lane: Lane
+    request: Mapping[str, Any]
+    payload: bytes = b""
+    items: int = 1
+    priority: int = 2
+    timeout: float | None = None
+    output_bytes: int = 0
+    digest: str = ""
+    submitted: float = field(default_factory=time.time)
+
+    @property
+    def bytes_held(self) -> int:
+        """What the job can come to hold in the broker."""
+        return len(self.payload) + self.output_bytes
+
+    @property
+    def deadline(self) -> float | None:
+        """When it gives up waiting, seconds since the epoch."""
+        return None if self.timeout is None else self.submitted + self.timeout
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of a job's result stream; `id` is the cursor after which a reader resumes."""
+
+    id: str
+    event: str
+    data: Mapping[str, Any]
+    payload: bytes = b""
+
+    @property
+    def final(self) -> bool:
+        return self.event in TERMINAL
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What the broker knows of a job besides its stream."""
+
+    job: Job
+    state: State
+    attempt: int
+    progress: Mapping[str, Any]
+    ahead: int  # jobs that wait before it; 0 once it runs
+    cancel_requested: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReport:
+    """One model as its worker holds it."""
+
+    state: Literal["loading", "ready", "failed"]
+    error: str | None = None
+    derived: bool | None = None  # whether sampling runs a derived step program
+    runtime: str | None = None
+    fingerprint: str | None = None
+    slots_total: int = 0
+    slots_in_use: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReport:
+    """A worker's heartbeat: `steps` counts its turns, and must advance while it is well."""
+
+    worker: str
+    steps: int
+    models: Mapping[str, ModelReport]
+
+
+class QueueFull(Exception):
+    """No room: `retry_after` seconds is the depth over the recent rate."""
+
+    def __init__(self, depth: int, retry_after: float, reason: str = "queue") -> None:
+        self.depth = depth
+        self.retry_after = retry_after
+        self.reason = reason
+        super().__init__(f"{reason} is full: {depth} jobs wait")
+
+
+class JobExists(Exception):
+    """Another request has this id."""
+
+
+class JobUnknown(KeyError):
+    """No job has this id, or it has expired."""

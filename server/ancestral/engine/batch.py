@@ -1,0 +1,246 @@
+"""The running batch of one model: sampling jobs join and leave it without draining it.
+
+Every turn has three beats: admit (free slots go to waiting items), step (all slots advance by a
+chunk that follows the clock), publish (new sites, finished jobs). A free slot goes to the highest
+priority, within it to the job that holds the fewest slots, then to the oldest: one request for a
+hundred items leaves room for a later one. An error fails the job it belongs to: where a step fails
+for the whole batch, each job is tried alone, and the others go on by replay.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection
+from typing import Any
+
+from ancestral.broker import Delivery, Publication
+from ancestral.engine.limits import Limits
+from ancestral.engine.metrics import WorkerMetrics
+from ancestral.engine.model import Model
+from ancestral.engine.pace import Pace
+from ancestral.engine.work import Item, Work, failure, refusal, started
+from ancestral.runtimes.base import Advance, Runtime
+
+logger = logging.getLogger("ancestral.engine")
+
+
+class RunningBatch:
+    """Slots of one model and the jobs in and before them. Publications wait in `take`."""
+
+    def __init__(
+        self,
+        model: Model,
+        limits: Limits,
+        metrics: WorkerMetrics,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._model, self._limits, self._metrics = model, limits, metrics
+        self._clock, self._wall = clock, wall
+        self._label = f"{model.name}/{model.version}"
+        self._runtime: Runtime = model.new_runtime(limits.slots)
+        self._works: dict[str, Work] = {}
+        self._slots: dict[int, Work] = {}
+        self._bytes = 0
+        self._arrivals = 0
+        self._pace = Pace()
+        self._out: list[Publication] = []
+
+    @property
+    def runtime(self) -> str:
+        return self._runtime.name
+
+    @property
+    def jobs(self) -> Collection[str]:
+        return self._works.keys()
+
+    @property
+    def room(self) -> int:
+        """Jobs worth pulling: no more than could have a slot each."""
+        return max(0, self._limits.slots - len(self._works))
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._works)
+
+    @property
+    def slots_in_use(self) -> int:
+        return len(self._slots)
+
+    def take(self) -> list[Publication]:
+        """What is to be published since the last call."""
+        found, self._out = self._out, []
+        return found
+
+    def admit(self, delivery: Delivery) -> None:
+        """Take a job in; it fails at once where its request does not fit the model."""
+        job = delivery.job
+        self._arrivals += 1
+        try:
+            work = Work(self._model, delivery, self._arrivals, self._clock())
+        except Exception as error:
+            self._log(error, job.id)
+            self._out.append(Publication(job.id, delivery.attempt, "failed", failure(error)))
+            self._metrics.finished.labels(self._label, "failed").inc()
+            return
+        self._works[job.id] = work
+
+    def drop(self, jobs: Collection[str]) -> None:
+        """End jobs on request; their slots are free at once."""
+        for job in jobs:
+            work = self._works.get(job)
+            if work is not None:
+                self._end(work, work.publication("canceled", {}))
+
+    def turn(self, budget: float) -> None:
+        """Admit, and step for about `budget` seconds."""
+        self._expire()
+        self._fill()
+        if not self._slots:
+            return
+        sites = self._pace.sites(budget)
+        self._metrics.batch_size.labels(self._label, "sample").observe(len(self._slots))
+        before = self._clock()
+        try:
+            advances = self._runtime.step(sites)
+        except Exception as error:
+            self._recover(error)
+            return
+        self._pace.measured(sites, self._clock() - before)
+        for advance in advances:
+            self._gain(advance)
+
+    def report(self) -> None:
+        """Bring the gauges up to date."""
+        metrics, label = self._metrics, self._label
+        running = sum(bool(work.running) for work in self._works.values())
+        metrics.running.labels(label).set(running)
+        metrics.held.labels(label).set(len(self._works) - running)
+        metrics.slots_in_use.labels(label).set(len(self._slots))
+        metrics.slots_total.labels(label).set(self._limits.slots)
+        metrics.cache_bytes.labels(label).set(self._bytes)
+
+    # Admit.
+
+    def _fill(self) -> None:
+        while self._runtime.free:
+            waiting = [work for work in self._works.values() if work.waiting]
+            if not waiting:
+                return
+            work = min(waiting, key=lambda w: (w.job.priority, len(w.running), w.arrival))
+            need = self._runtime.slot_bytes(work.request.sites)
+            if self._bytes + need > self._limits.slot_bytes:
+                if self._slots:
+                    return  # its turn comes when a slot is given back
+                detail = (
+                    f"{work.request.sites} sites need {need} bytes of cache; "
+                    f"{self._limits.slot_bytes} are allowed"
+                )
+                self._fail(work, refusal(413, "The item is too large", detail, ("sites",)))
+                continue
+            self._open(work, work.waiting.popleft())
+
+    def _open(self, work: Work, item: Item) -> None:
+        before = self._clock()
+        try:
+            slot = self._runtime.open(work.slot_request(item))
+        except Exception as error:
+            self._log(error, work.job.id)
+            self._fail(work, failure(error))
+            return
+        now = self._clock()
+        self._metrics.prefill.labels(self._label).observe(now - before)
+        work.running[slot] = item
+        self._slots[slot] = work
+        self._bytes += self._runtime.slot_bytes(work.request.sites)
+        self._pace.restart()
+        if work.started is None:
+            work.started = now
+            waited = max(0.0, self._wall() - work.job.submitted)
+            self._metrics.queued.labels(self._label).observe(waited)
+            self._out.append(started(self._model, work, self._runtime.name))
+
+    def _expire(self) -> None:
+        now = self._wall()
+        for work in list(self._works.values()):
+            deadline = work.job.deadline
+            if work.started is None and deadline is not None and now >= deadline:
+                detail = "no slot was free in time"
+                self._fail(work, refusal(504, "Deadline passed", detail, ("timeout_seconds",)))
+
+    # Publish.
+
+    def _gain(self, advance: Advance) -> None:
+        work = self._slots[advance.slot]
+        item = work.running[advance.slot]
+        advance = item.news(advance)
+        if not len(advance.values):
+            return
+        now = self._clock()
+        drawn = int((~advance.given.all(axis=1)).sum())
+        self._metrics.sites.labels(self._label).inc(drawn)
+        if work.last_output is None:
+            waited = max(0.0, self._wall() - work.job.submitted)
+            self._metrics.first_output.labels(self._label).observe(waited)
+        elif now > work.last_output:
+            self._metrics.inter_output.labels(self._label).observe(now - work.last_output)
+        work.last_output = now
+        self._out.append(work.output(item, advance))
+        if advance.done:
+            self._close(advance.slot)
+            work.results.append(item.result())
+            if work.done:
+                seconds = now - (work.started or now)
+                self._metrics.sample.labels(self._label).observe(seconds)
+                self._end(work, work.finish(seconds))
+
+    def _close(self, slot: int) -> None:
+        work = self._slots.pop(slot)
+        work.running.pop(slot)
+        self._runtime.close(slot)
+        self._bytes -= self._runtime.slot_bytes(work.request.sites)
+
+    def _end(self, work: Work, last: Publication) -> None:
+        for slot in list(work.running):
+            self._close(slot)
+        del self._works[work.job.id]
+        self._out.append(last)
+        self._metrics.finished.labels(self._label, last.event).inc()
+        self._metrics.whole.labels(self._label).observe(max(0.0, self._wall() - work.job.submitted))
+
+    def _fail(self, work: Work, why: dict[str, Any]) -> None:
+        self._end(work, work.publication("failed", why))
+
+    # Recover.
+
+    def _recover(self, error: Exception) -> None:
+        """A step failed: find whose fault it is, and go on with the rest in a fresh runtime."""
+        logger.exception("model %s: a step failed; its jobs are tried one by one", self._label)
+        suspects = list(dict.fromkeys(self._slots.values()))
+        self._runtime = self._model.new_runtime(self._limits.slots)
+        self._slots.clear()
+        self._bytes = 0
+        for work in suspects:
+            items = list(work.running.values())
+            work.running.clear()
+            found = self._trial(work, items) if len(suspects) > 1 else error
+            if found is None:
+                work.waiting.extendleft(reversed(items))
+            else:
+                self._fail(work, failure(found))
+
+    def _trial(self, work: Work, items: list[Item]) -> Exception | None:
+        """Step one job alone; the error that it raises, if any."""
+        trial = self._model.new_runtime(self._limits.slots)
+        try:
+            for item in items:
+                trial.open(work.slot_request(item))
+            trial.step(1 + max(item.site for item in items))
+        except Exception as error:
+            return error
+        return None
+
+    def _log(self, error: Exception, job: str) -> None:
+        if not isinstance(error, ValueError | TypeError):
+            logger.error("job %s failed", job, exc_info=error)

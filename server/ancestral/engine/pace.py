@@ -1,0 +1,34 @@
+"""How many sites a chunk has: it follows the clock, not the model."""
+
+from __future__ import annotations
+
+SMOOTHING = 0.3  # weight of the latest chunk in the running mean
+
+
+class Pace:
+    """Sites that fit into a span of time; starts at one, so that the first frame comes at once.
+
+    A chunk grows at most twofold, because the first steps of a batch say little of the later ones.
+    """
+
+    def __init__(self) -> None:
+        self._seconds_per_site: float | None = None
+        self._last = 0
+
+    def sites(self, budget: float) -> int:
+        """Sites to step in `budget` seconds; one where a site takes longer."""
+        if self._seconds_per_site is None:
+            return 1
+        fitting = int(budget / max(self._seconds_per_site, 1e-9))
+        return max(1, min(fitting, 2 * self._last))
+
+    def measured(self, sites: int, seconds: float) -> None:
+        """A chunk of `sites` took that long."""
+        each = seconds / sites
+        known = self._seconds_per_site
+        self._seconds_per_site = each if known is None else known + SMOOTHING * (each - known)
+        self._last = sites
+
+    def restart(self) -> None:
+        """A sequence joins whose first frame should come soon: the next chunk is one site."""
+        self._last = 0

@@ -1,0 +1,189 @@
+"""A sampling job on its way through a running batch, and what it publishes."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ancestral.broker import Delivery, Publication
+from ancestral.engine.model import Model
+from ancestral.engine.request import SampleRequest
+from ancestral.engine.sampling import bits_per_dim
+from ancestral.engine.values import dtype_of, to_bytes
+from ancestral.runtimes.base import Advance, SlotRequest
+
+
+@dataclass(slots=True)
+class Item:
+    """One sequence: what it has published so far, which is what a replay needs."""
+
+    index: int
+    parts: list[npt.NDArray[Any]] = field(default_factory=list)
+    nats: list[float] = field(default_factory=list)
+    sampled_nats: list[float] = field(default_factory=list)
+    dimensions: int = 0
+    site: int = 0
+
+    def news(self, advance: Advance) -> Advance:
+        """The advance without what a rebuilt slot reports again of its replay."""
+        known = min(max(0, self.site - advance.first_site), len(advance.values))
+        return replace(
+            advance,
+            first_site=advance.first_site + known,
+            values=advance.values[known:],
+            log_prob=advance.log_prob[known:],
+            given=advance.given[known:],
+        )
+
+    def gain(self, advance: Advance) -> None:
+        """Take up new sites."""
+        self.parts.append(advance.values)
+        self.nats.append(math.fsum(advance.log_prob.flat))
+        self.sampled_nats.append(math.fsum(advance.log_prob[~advance.given].flat))
+        self.dimensions += advance.log_prob.size
+        self.site += len(advance.values)
+
+    def result(self) -> dict[str, Any]:
+        """Scores of the finished item, in nats of the untempered model."""
+        total = math.fsum(self.nats)
+        return {
+            "item": self.index,
+            "log_prob": total,
+            "sampled_log_prob": math.fsum(self.sampled_nats),
+            "bits_per_dim": float(bits_per_dim(total, self.dimensions)),
+            "dimensions": self.dimensions,
+        }
+
+
+class Work:
+    """One job: items that wait for a slot, run in one, or are done."""
+
+    def __init__(self, model: Model, delivery: Delivery, arrival: int, now: float) -> None:
+        self.job = delivery.job
+        self.attempt = delivery.attempt
+        self.arrival = arrival
+        self.request = SampleRequest.from_json(self.job.request)
+        self.waiting = deque(Item(index) for index in range(self.request.count))
+        self.running: dict[int, Item] = {}  # by slot
+        self.results: list[dict[str, Any]] = []
+        self.pulled = now
+        self.started: float | None = None
+        self.last_output: float | None = None
+        self.sites_done = 0
+        self.conditions = model.conditions_from(self.request.condition, self.request.count)
+        self._first: SlotRequest = model.slot_request(
+            seed=self.request.seed,
+            item=self.request.first_item,
+            sites=self.request.sites,
+            sampling=self.request.sampling,
+            prefix=self.request.prefix,
+            known=self.request.known,
+        )
+        self._levels = model.data.levels
+
+    def slot_request(self, item: Item) -> SlotRequest:
+        """The item's request; what it has published is replayed, so that it goes on from there."""
+        rows = tuple(row[[item.index if len(row) > 1 else 0]] for row in self.conditions)
+        return replace(
+            self._first,
+            item=self.request.first_item + item.index,
+            conditions=rows,
+            replay=np.concatenate(item.parts) if item.parts else None,
+        )
+
+    @property
+    def done(self) -> bool:
+        return len(self.results) == self.request.count
+
+    def publication(self, event: str, data: Mapping[str, Any], payload: bytes = b"") -> Publication:
+        total = self.request.count * self.request.sites
+        progress = {"sites_done": self.sites_done, "sites": total}
+        return Publication(self.job.id, self.attempt, event, data, payload, progress)
+
+    def output(self, item: Item, advance: Advance) -> Publication:
+        """The new sites of an item."""
+        first = advance.first_site
+        item.gain(advance)
+        self.sites_done += len(advance.values)
+        data = {
+            "item": item.index,
+            "first_site": first,
+            "count": len(advance.values),
+            "last": advance.done,
+            "log_prob": item.nats[-1],
+        }
+        payload = to_bytes(advance.values, dtype_of(self._levels))
+        return self.publication("output", data, payload)
+
+    def finish(self, seconds: float) -> Publication:
+        sites = self.request.count * self.request.sites
+        data = {
+            "items": sorted(self.results, key=lambda result: int(result["item"])),
+            "seconds": seconds,
+            "sites": sites,
+            "sites_per_second": sites / max(seconds, 1e-9),
+        }
+        return self.publication("done", data)
+
+
+def started(model: Model, work: Work, runtime: str) -> Publication:
+    """What a client needs to know to read the values that follow."""
+    request, data = work.request, model.data
+    order = model.manifest.order
+    return work.publication(
+        "started",
+        {
+            "model": f"{model.name}/{model.version}",
+            "kind": data.kind,
+            "shape": list(data.shape) or [request.sites],
+            "levels": data.levels,
+            "dtype": dtype_of(data.levels),
+            "dims_per_site": data.dims_per_site,
+            "sites": request.sites,
+            "sample_rate": data.sample_rate,
+            "order": order if isinstance(order, str) else "permutation",
+            "permutation": None if isinstance(order, str) else list(order),
+            "count": request.count,
+            "first_item": request.first_item,
+            "seed": json_seed(request.seed),
+            "fingerprint": model.fingerprint,
+            "runtime": runtime,
+            "derived": model.derived,
+            "notes": list(request.notes),
+        },
+    )
+
+
+def json_seed(seed: int) -> int | str:
+    """A seed as JSON holds it without loss: a decimal string beyond 2**53 - 1."""
+    return seed if seed < 2**53 else str(seed)
+
+
+def failure(error: Exception) -> dict[str, Any]:
+    """What a job's `failed` event says; its own fault is a 4xx, ours a 500."""
+    if isinstance(error, ValueError | TypeError):
+        found: dict[str, Any] = {
+            "status": 422,
+            "title": "The request does not fit the model",
+            "detail": str(error),
+        }
+        name = getattr(error, "field", None)
+        if name is not None:
+            found["errors"] = [{"field": name, "message": str(error)}]
+        return found
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return {"status": 503, "title": "Out of memory", "detail": "the item does not fit now"}
+    return {"status": 500, "title": "The worker failed", "detail": type(error).__name__}
+
+
+def refusal(status: int, title: str, detail: str, fields: Sequence[str] = ()) -> dict[str, Any]:
+    """A `failed` event that is nobody's exception."""
+    errors = [{"field": name, "message": detail} for name in fields]
+    return {"status": status, "title": title, "detail": detail, "errors": errors}
