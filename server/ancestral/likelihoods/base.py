@@ -60,3 +60,9 @@ def refuse_cuts(name: str, top_k: int | None, top_p: float | None) -> None:
     for cut, value in (("top_k", top_k), ("top_p", top_p)):
         if value is not None:
             raise ValueError(f"{cut} does not apply to a {name} likelihood")
+
+
+def check_count(field: str, value: int, least: int) -> None:
+    """Raise ValueError where a manifest's number is no integer of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{field} must be an integer of at least {least}, not {value!r}")

@@ -9,10 +9,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ancestral.likelihoods.base import check_count
+
 
 @dataclass(frozen=True)
 class Categorical:
-    """params [..., C, K] are logits. Temperature divides them, before the cuts."""
+    """params [..., C, K] are logits. Temperature divides them, before the cuts; 0 is the mode."""
 
     levels: int
 
@@ -21,8 +23,7 @@ class Categorical:
     joint: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if self.levels < 2:
-            raise ValueError(f"levels must be at least 2, not {self.levels}")
+        check_count("levels", self.levels, 2)
 
     @property
     def n_params(self) -> int:
@@ -43,8 +44,16 @@ class Categorical:
     ) -> Tensor:
         if temperature == 0:
             return params.argmax(-1)
-        logits = cut(params / temperature, top_k, top_p)
+        logits = cut(temper(params, temperature), top_k, top_p)
         return choose(logits, u[..., 0])
+
+
+def temper(logits: Tensor, temperature: float) -> Tensor:
+    """Logits [..., K] over a temperature above 0, in float64, the largest moved to 0.
+
+    So no temperature, however small, overflows the largest.
+    """
+    return (logits - logits.amax(-1, keepdim=True)).double() / temperature
 
 
 def choose(logits: Tensor, u: Tensor) -> Tensor:
@@ -59,16 +68,21 @@ def cut(logits: Tensor, top_k: int | None, top_p: float | None) -> Tensor:
     """Logits [..., K] with -inf outside the top_k likeliest and the nucleus of mass top_p.
 
     The nucleus is the smallest set of likeliest categories that holds top_p (Holtzman et al.
-    2020). Ties at the k-th place keep the lower codes.
+    2020). Ties at the k-th place keep the lower codes. Raises ValueError for a cut that would keep
+    nothing, or for more than the whole mass.
     """
     if top_k is None and top_p is None:
         return logits
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"top_k must be at least 1, not {top_k}")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"top_p must lie in (0, 1], not {top_p}")
     ranked, index = logits.sort(dim=-1, descending=True, stable=True)
     keep = torch.ones_like(ranked, dtype=torch.bool)
     if top_k is not None:
         keep[..., top_k:] = False
     if top_p is not None:
-        mass = ranked.masked_fill(~keep, -math.inf).softmax(-1).cumsum(-1)
+        mass = ranked.masked_fill(~keep, -math.inf).double().softmax(-1).cumsum(-1)
         keep[..., 1:] &= mass[..., :-1] < top_p
     kept = torch.zeros_like(keep).scatter(-1, index, keep)
     return logits.masked_fill(~kept, -math.inf)
