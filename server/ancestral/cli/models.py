@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from ancestral.cli.output import Json, Models, emit, say, settings
@@ -64,7 +65,7 @@ def show(
         return
     table = Table(show_header=False)
     for name, value in document.items():
-        table.add_row(name, str(value))
+        table.add_row(name, escape(str(value)))
     say(table)
 
 

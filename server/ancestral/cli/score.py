@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from ancestral.cli.output import (
@@ -105,11 +106,11 @@ def _table(results: list[dict[str, Any]]) -> Table:
     table = Table("file", "log p, nats", "bits/dim", "percentile", "remarks")
     for result in results:
         if "error" in result:
-            table.add_row(result["file"], "", "", "", f"[red]{result['error']}[/]")
+            table.add_row(escape(result["file"]), "", "", "", f"[red]{escape(result['error'])}[/]")
             continue
         share = result["percentile"]
         table.add_row(
-            result["file"],
+            escape(result["file"]),
             f"{result['log_prob']:.3f}",
             f"{result['bits_per_dim']:.4f}",
             "" if share is None else f"{share:.1f} of {result['reference_n']}",

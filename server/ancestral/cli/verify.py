@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from ancestral.cli.output import FAILED, Json, Models, emit, people, say, settings
@@ -61,6 +62,6 @@ def _table(report: Report) -> Table:
             "[green]ok[/]" if check.ok else "[bold red]fails[/]",
             "" if check.value is None else f"{check.value:.3g}",
             "" if check.limit is None else f"{check.limit:.3g}",
-            check.detail,
+            escape(check.detail),
         )
     return table

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests.cli.conftest import Run
+
+import ancestral
+
+
+def test_version_and_help(run: Run) -> None:
+    assert run("--version").out == f"ancestral {ancestral.__version__}\n"
+    help_text = run("--help").out
+    for command in (
+        "serve", "models", "score", "sample", "train", "import", "verify", "calibrate", "bench"
+    ):  # fmt: skip
+        assert command in help_text
+        assert run(command, "--help").status == 0
+
+
+def test_unknown_commands(run: Run) -> None:
+    assert run("paint").status == 2
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    code = "import sys, ancestral.cli.main; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import io
+import json
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.cli.conftest import Run
+
+import ancestral
+
+
+def test_images(run: Run, small_store: Path, tmp_path: Path) -> None:
+    """The command writes what the library draws."""
+    target = tmp_path / "out.png"
+    options = ("--seed", 7, "-c", "label=2", "--models", small_store)
+    found = run("sample", "tiny-pixelcnn", "-o", target, *options, "--json")
+    assert found.status == 0, found.err
+    model = ancestral.load("tiny-pixelcnn", small_store)
+    expected = model.sample(1, seed=7, condition={"label": 2})
+    with Image.open(target) as image:
+        pixels = np.asarray(image)
+    assert (pixels == expected.items[0, 0] * 85).all()
+    assert found.json["log_prob"] == pytest.approx(expected.log_prob.tolist())
+    assert found.json["seed"] == 7
+    assert found.json["derived"] is True
+    assert found.json["fingerprint"] == model.fingerprint
+
+
+def test_grids_labels_by_item_and_arrays(run: Run, small_store: Path, tmp_path: Path) -> None:
+    options = ("-n", 3, "--seed", 1, "-c", "label=0,1,2", "--models", small_store)
+    assert run("sample", "tiny-pixelcnn", "-o", tmp_path / "o.png", *options).status == 0
+    with Image.open(tmp_path / "o.png") as sheet:
+        assert sheet.size == (2 * 6 - 2, 2 * 7 - 2)
+    assert run("sample", "tiny-pixelcnn", "-o", tmp_path / "o.npy", *options).status == 0
+    items = np.load(tmp_path / "o.npy")
+    assert items.shape == (3, 1, 5, 4)
+    assert run("sample", "tiny-pixelcnn", "-o", tmp_path / "o.json", *options).status == 0
+    assert json.loads((tmp_path / "o.json").read_text()) == items.tolist()
+
+
+def test_sounds(run: Run, small_store: Path, tmp_path: Path) -> None:
+    found = run(
+        "sample", "tiny-wavenet", "-n", 2, "--seconds", 0.05, "--seed", 3,
+        "-o", tmp_path / "a.wav", "--models", small_store, "--json",
+    )  # fmt: skip
+    assert found.status == 0, found.err
+    assert found.json["files"] == [str(tmp_path / "a.wav"), str(tmp_path / "a-1.wav")]
+    with wave.open(str(tmp_path / "a.wav")) as file:
+        assert (file.getframerate(), file.getnframes()) == (1000, 50)
+
+
+def test_a_prefix_is_kept(run: Run, small_store: Path, tmp_path: Path) -> None:
+    first = tmp_path / "first.npy"
+    np.save(first, np.arange(16))
+    run(
+        "sample", "tiny-wavenet", "--prefix", first, "--keep", 10, "--sites", 30, "--seed", 1,
+        "-o", tmp_path / "b.npy", "--models", small_store,
+    )  # fmt: skip
+    assert np.load(tmp_path / "b.npy")[0, :10].tolist() == list(range(10))
+
+
+def test_the_usual_file_name(
+    run: Run, small_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("sample", "tiny-wavenet", "--models", small_store).status == 0
+    with wave.open(io.BytesIO((tmp_path / "tiny-wavenet.wav").read_bytes())) as file:
+        assert file.getnframes() == 30
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("tiny-pixelcnn", "-o", "a.wav"), "ends in json, npy, png"),
+        (("tiny-pixelcnn",), "condition.label: is missing"),
+        (("tiny-pixelcnn", "-c", "label=3"), "0 to 2 is expected"),
+        (("tiny-pixelcnn", "-c", "label"), "NAME=VALUE is expected"),
+        (("tiny-pixelcnn", "-c", "label=x"), "NAME=VALUE is expected"),
+        (("tiny-wavenet", "--sites", 1000), "sites"),
+        (("tiny-wavenet", "-n", 0), "--count"),
+        (("tiny-wavenet", "--temperature", -1), "--temperature"),
+    ],
+)
+def test_bad_requests(
+    run: Run, small_store: Path, arguments: tuple[object, ...], message: str
+) -> None:
+    found = run("sample", *arguments, "--models", small_store)
+    assert found.status == 2
+    assert message in found.err
