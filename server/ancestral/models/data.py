@@ -39,7 +39,7 @@ class DataSpec:
         return self.shape[0] if self.kind == "image" else 1
 
     def sites(self, item: torch.Tensor | Sequence[int] | int | None = None) -> int:
-        """Sites of an item, given its tensor, its shape or its length; None where shape is fixed."""
+        """Sites of an item, given its tensor, shape or length; None where the size is fixed."""
         if self.kind == "image":
             return self.shape[1] * self.shape[2]
         if self.kind == "vector":

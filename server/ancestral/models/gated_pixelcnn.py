@@ -9,6 +9,7 @@ only for the channels of the pixel itself, generated in order R, G, B (PixelRNN,
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal, Self
 
 import torch
@@ -58,9 +59,7 @@ class GatedPixelCNN(nn.Module):
         self.layers = nn.ModuleList(
             GatedLayer(channels, kernel, dilation, classes, groups) for dilation in dilations
         )
-        self.final = nn.ModuleList(
-            PixelConv(a, b, groups) for a, b in zip(widths, widths[1:], strict=False)
-        )
+        self.final = nn.ModuleList(PixelConv(a, b, groups) for a, b in pairwise(widths))
 
     @classmethod
     def for_data(
@@ -142,10 +141,9 @@ class VerticalConv(nn.Conv2d):
         self.include_row = include_row
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.include_row:  # the row itself becomes the one below
-            x = F.pad(x, self.margins)[:, :, :-1]
-        else:
-            x = F.pad(x, self.margins)
+        x = F.pad(x, self.margins)
+        if not self.include_row:
+            x = x[:, :, :-1]  # the taps end one row above
         return F.conv2d(x, self.weight, self.bias, dilation=self.dilation)
 
 
@@ -182,7 +180,7 @@ class HorizontalConv(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         x = F.pad(x, self.margins)
         if not self.own_tap:
-            x = x[..., :-1]
+            x = x[..., :-1]  # the taps end one pixel to the left
         weight = self.weight if self.mask is None else self.weight * self.mask
         return F.conv2d(x, weight, self.bias, dilation=self.dilation)
 

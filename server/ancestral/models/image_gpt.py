@@ -114,7 +114,8 @@ class ImageGPT(nn.Module):
             h = h + embedding(label)[:, None]
         for block in self.blocks:
             h = block(h)
-        return self.head(self.norm(h))
+        params: Tensor = self.head(self.norm(h))
+        return params
 
 
 class Block(nn.Module):
@@ -132,7 +133,8 @@ class Block(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         h = h + self.project(self.attend(self.norm_attention(h)))
-        return h + self.mlp_out(F.gelu(self.mlp_in(self.norm_mlp(h))))
+        h = h + self.mlp_out(F.gelu(self.mlp_in(self.norm_mlp(h))))
+        return h
 
     def attend(self, x: Tensor) -> Tensor:
         batch, sites, width = x.shape

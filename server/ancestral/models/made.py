@@ -7,6 +7,7 @@ An autoencoder whose weights are masked so that output d reads inputs before d i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal, Self
 
 import numpy as np
@@ -50,8 +51,7 @@ class MADE(nn.Module):
         ranks = 1 + np.argsort(ordering(dims, order))  # 1 … N, by position
         degrees = [ranks, *hidden_degrees(dims, hidden, degree_seed)]
         self.hidden = nn.ModuleList(
-            MaskedLinear(after[:, None] >= before[None, :])
-            for before, after in zip(degrees, degrees[1:], strict=False)
+            MaskedLinear(after[:, None] >= before[None, :]) for before, after in pairwise(degrees)
         )
         per_output = np.repeat(ranks, n_params)
         self.output = MaskedLinear(per_output[:, None] > degrees[-1][None, :])
@@ -90,7 +90,7 @@ class MADE(nn.Module):
         h = self.activation(h)
         for layer in list(self.hidden)[1:]:
             h = self.activation(layer(h))
-        out = self.output(h)
+        out: Tensor = self.output(h)
         if self.direct is not None:
             out = out + self.direct(flat)
         return out.unflatten(1, (-1, self.n_params))

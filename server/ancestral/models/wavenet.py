@@ -7,6 +7,7 @@ A stack of dilated causal convolutions with the gate of equation 2, residual and
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Self
 
 import torch
@@ -59,7 +60,7 @@ class WaveNet(nn.Module):
         widths = [skip, *([skip] if final is None else final), out_channels]
         self.final = nn.ModuleList(
             nn.Conv1d(a, b, 1, bias=bias or i == len(widths) - 2)
-            for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False))
+            for i, (a, b) in enumerate(pairwise(widths))
         )
 
     @classmethod

@@ -1,0 +1,9 @@
+"""From a recipe and data to a model package."""
+
+from __future__ import annotations
+
+from ancestral.train.datasets import DataError
+from ancestral.train.recipe import Recipe, RecipeError, read_recipe
+from ancestral.train.run import train
+
+__all__ = ["DataError", "Recipe", "RecipeError", "read_recipe", "train"]
