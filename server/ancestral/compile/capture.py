@@ -52,7 +52,9 @@ def _by_export(module: nn.Module, example: Inputs, dynamic: Sequence[dict[int, s
     sizes = {name: Dim(name) for axes in dynamic for name in axes.values()}
     shapes = tuple({axis: sizes[name] for axis, name in axes.items()} for axes in dynamic)
     wrapper = _Positional(module)
-    program = export(wrapper, example, dynamic_shapes=((shapes,) if dynamic else None), strict=False)
+    program = export(
+        wrapper, example, dynamic_shapes=((shapes,) if dynamic else None), strict=False
+    )
     program = program.run_decompositions({})
     signature = program.graph_signature
     state: dict[str, torch.Tensor] = {**program.state_dict, **program.constants}
@@ -105,13 +107,17 @@ def _convert(graph: fx.Graph, constants: dict[str, torch.Tensor], inputs: tuple[
                 result = result[0]
             output = result.name
         elif node.op == "call_function":
-            args = fx.map_arg(node.args, lambda n: Ref(n.name))
-            kwargs = fx.map_arg(dict(node.kwargs), lambda n: Ref(n.name))
+            args = fx.map_arg(node.args, _ref)
+            kwargs = fx.map_arg(dict(node.kwargs), _ref)
             nodes.append(
                 Node(node.name, _name_of(node.target), _plain(args), _plain(kwargs), _line(node))
             )
     nodes = [n for n in nodes if not n.op.startswith("aten._assert")]
     return Graph(tuple(str(name) for name in inputs), constants, tuple(nodes), output)
+
+
+def _ref(node: fx.Node) -> Any:
+    return Ref(node.name)
 
 
 def _plain(value: Any) -> Any:

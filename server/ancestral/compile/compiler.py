@@ -12,12 +12,13 @@ import torch
 
 import ancestral.compile.rules  # noqa: F401  (registers the operator rules)
 from ancestral.compile.capture import capture
+from ancestral.compile.causality import prove_causal
 from ancestral.compile.errors import CompileError
 from ancestral.compile.graph import Graph
 from ancestral.compile.place import Atom, Dim, Ints, Space, Value, View, full, key, payload_shape
 from ancestral.compile.program import StepProgram
 from ancestral.compile.schedule import params_read, schedule
-from ancestral.compile.tracer import NeedsPointOrder, Tracer, prove_causal
+from ancestral.compile.tracer import NeedsPointOrder, Tracer
 from ancestral.models.data import ConditionSpec, DataSpec
 from ancestral.models.network import Network
 
@@ -139,8 +140,8 @@ def _codes_view(codes: Codes, space: Space, batch: Dim, ranks: Ints) -> View:
         dims = (batch, (Atom("flat", columns),))
     count = int(np.prod(payload_shape(dims)))
     keys = np.array([key(0, 0, int(s)) for s in ready], dtype=np.int64)
-    value = Value("codes", "codes", "", "the data", space, extent, count, [],
-                  {"dims": dims, "ready": np.asarray(ready), "image": codes.kind == "image"}, keys)  # fmt: skip
+    attrs = {"dims": dims, "ready": np.asarray(ready), "image": codes.kind == "image"}
+    value = Value("codes", "codes", "", "the data", space, extent, count, [], attrs, keys)
     return View(value, dims, extent, (0, 0), full(extent), np.arange(count))
 
 

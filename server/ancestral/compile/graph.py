@@ -89,7 +89,7 @@ class Graph:
     ) -> dict[str, Any]:
         """Evaluate the named nodes (the params alone by default) and only what they need."""
         wanted = set(outputs) if outputs is not None else {self.output}
-        env: dict[str, Any] = {n: v for n, v in zip(self.inputs, inputs, strict=True)}
+        env: dict[str, Any] = dict(zip(self.inputs, inputs, strict=True))
         env.update(self.constants)
         needed, last_use = self._needed(wanted)
         with torch.inference_mode():
@@ -159,7 +159,11 @@ class Graph:
         }
         nodes = tuple(
             Node(
-                n.name, n.op, convert(n.args), {k: convert(v) for k, v in n.kwargs.items()}, n.source
+                n.name,
+                n.op,
+                convert(n.args),
+                {k: convert(v) for k, v in n.kwargs.items()},
+                n.source,
             )
             for n in self.nodes
         )

@@ -8,18 +8,17 @@ or after the last channel where only later sites do. What nothing reads is not c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ancestral.compile.dependencies import NEEDLESS, demands
 from ancestral.compile.errors import CompileError
 from ancestral.compile.place import (
     FUTURE,
     Fixed,
     Ints,
-    Table,
     Take,
     Value,
     View,
@@ -32,7 +31,6 @@ from ancestral.compile.program import Phase, Read, Ring, Step
 # Values whose elements may be computed a group at a time, each before the channel that needs it.
 SPLITTABLE = {"pointwise", "copy", "linear", "conv", "cat", "embedding", "one-hot"}
 
-NEEDLESS = 1 << 62  # nothing reads it
 _ROW_START = -(1 << 18)  # the column at which row steps run: before every site
 
 
@@ -67,7 +65,7 @@ def schedule(values: list[Value], params: View, limit: Ints, columns: int, subs:
         if (wanted == NEEDLESS).all():
             continue
         slots[id(value)] = slot = _place(value, wanted, subs)
-        for take, tap, times in _demands(value, np.where(wanted == NEEDLESS, NEEDLESS, slot.times)):
+        for take, tap, times in demands(value, np.where(wanted == NEEDLESS, NEEDLESS, slot.times)):
             inner = take.view.value
             if value.kind == "copy" and inner.space != value.space:
                 times = _converted(times, value.space, columns)
@@ -116,52 +114,6 @@ def _converted(times: Ints, space: str, columns: int) -> Ints:
     return np.array(out, dtype=np.int64)
 
 
-def _demands(value: Value, times: Ints) -> Iterator[tuple[Take, tuple[int, int], Ints]]:
-    """For each operand and tap, when each of the operand's elements is read."""
-    takes = [o for o in value.operands if isinstance(o, Take)]
-    if value.kind == "conv":
-        for tap, reads in zip(takes[0].taps, value.attrs["reads"], strict=True):
-            yield takes[0], tap, earliest(reads, times)
-    elif value.kind == "linear":
-        outer = times.reshape(value.attrs["outer"], -1)
-        found = [earliest(value.attrs["reads"], row) for row in outer]
-        yield takes[0], takes[0].taps[0], np.concatenate(found)
-    elif value.kind in ("embedding", "one-hot"):
-        yield takes[0], takes[0].taps[0], times.reshape(-1, value.attrs["width"]).min(1)
-    elif value.kind == "cat":
-        parts = np.empty_like(times)
-        parts[value.attrs["order"]] = times
-        start = 0
-        for operand in value.operands:
-            size = (operand.pmap if isinstance(operand, Take) else operand.index).size
-            if isinstance(operand, Take):
-                yield operand, operand.taps[0], parts[start : start + size]
-            start += size
-    elif value.kind in ("scores", "mix", "attend"):
-        reach = value.attrs["reach"]
-        for i, take in enumerate(takes):
-            past = i > 0
-            row, col = take.taps[0]
-            tap = (row, col + reach) if past else (row, col)
-            yield take, tap, np.full(take.pmap.shape, times.min(), dtype=np.int64)
-    elif "axes" in value.attrs:
-        shape, axes = value.attrs["shape"], value.attrs["axes"]
-        kept = tuple(1 if d in axes else s for d, s in enumerate(shape))
-        own = times.reshape(kept if times.size == np.prod(kept) else shape)
-        own = own.min(axis=tuple(axes), keepdims=True)
-        yield takes[0], takes[0].taps[0], np.broadcast_to(own, shape).ravel()
-    else:
-        for take in takes:
-            yield take, take.taps[0], times
-
-
-def earliest(reads: Any, times: Ints) -> Ints:
-    """For each input, the earliest of the outputs that read it with a non-zero weight."""
-    order = np.argsort(times, kind="stable")
-    sorted_reads = reads[order]
-    return np.where(sorted_reads.any(0), times[order][sorted_reads.argmax(0)], NEEDLESS)
-
-
 def _steps(values: list[Value], slots: dict[int, Slot], params: View, columns: int) -> list[Step]:
     """Steps with their reads resolved to lags and their caches sized by the readers."""
     kept: dict[int, list[int]] = {}  # value -> [ring length, left, right]
@@ -183,17 +135,31 @@ def _steps(values: list[Value], slots: dict[int, Slot], params: View, columns: i
     out = Value("params", "params", "", "", params.space, params.extent, params.pmap.size, [], {},
                 params.ready)  # fmt: skip
     end = Slot("site", (0, 0), np.zeros(1, dtype=np.int64))
-    _read(Take(params, params.pmap, (params.shift,)), (params.shift,), out, end, slots, columns, kept)
+    _read(
+        Take(params, params.pmap, (params.shift,)), (params.shift,), out, end, slots, columns, kept
+    )
     steps = []
     for value, slot, operands in drafts:
         ring = Ring(*kept[id(value)]) if id(value) in kept else None
         fill = value.attrs.get("fill_table", value.fill if value.fill is not None else 0.0)
         steps.append(
             Step(
-                value.name, value.kind, value.op, value.source, value.attrs, tuple(operands),
-                value.payload, value.space, value.extent, slot.phase, slot.lead, slot.sub, ring,
-                0.0 if isinstance(fill, Fixed) else fill, value.keyed,
-            )  # fmt: skip
+                value.name,
+                value.kind,
+                value.op,
+                value.source,
+                value.attrs,
+                tuple(operands),
+                value.payload,
+                value.space,
+                value.extent,
+                slot.phase,
+                slot.lead,
+                slot.sub,
+                ring,
+                0.0 if isinstance(fill, Fixed) else fill,
+                value.keyed,
+            )
         )
     codes_ring = kept.get(id(values[0]), [1, 0, 0])
     steps.insert(0, _codes_step(values[0], slots[id(values[0])], Ring(*codes_ring)))
@@ -202,8 +168,8 @@ def _steps(values: list[Value], slots: dict[int, Slot], params: View, columns: i
 
 def _codes_step(value: Value, slot: Slot, ring: Ring) -> Step:
     return Step(
-        value.name, "codes", "", "", value.attrs, (), value.payload, value.space, value.extent, slot.phase,
-        slot.lead, slot.sub, ring, value.fill if isinstance(value.fill, float) else 0.0,
+        value.name, "codes", "", "", value.attrs, (), value.payload, value.space, value.extent,
+        slot.phase, slot.lead, slot.sub, ring, value.fill if isinstance(value.fill, float) else 0.0,
     )  # fmt: skip
 
 
@@ -267,6 +233,3 @@ def _keep(source: Value, made: Slot, reader: Value, slot: Slot, taps: list[tuple
             width = reader.extent[1] if slot.phase == "row" else columns
             need[1] = max(need[1], -offset)
             need[2] = max(need[2], offset + width - source.extent[1])
-
-
-__all__ = ["Table", "earliest", "params_read", "schedule"]

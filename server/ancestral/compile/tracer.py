@@ -28,7 +28,6 @@ from ancestral.compile.place import (
     full,
     has,
     key,
-    moved,
     payload_shape,
     reshape_dims,
     split_key,
@@ -40,8 +39,20 @@ RULES: dict[str, Rule] = {}
 # Operators that look at their operand's shape only.
 SHAPE_ONLY = {
     f"aten.{name}"
-    for name in "sym_size size zeros_like ones_like full_like empty_like rand_like "
-    "new_zeros new_ones new_full new_empty sym_numel".split()
+    for name in (
+        "sym_size",
+        "size",
+        "sym_numel",
+        "zeros_like",
+        "ones_like",
+        "full_like",
+        "empty_like",
+        "rand_like",
+        "new_zeros",
+        "new_ones",
+        "new_full",
+        "new_empty",
+    )
 }
 
 
@@ -162,7 +173,9 @@ class Tracer:
         """The view with rows and columns merged into one flat axis, where it has both."""
         if view.space != "grid":
             dims = tuple(_as_flat(dim) for dim in view.dims)
-            return View(view.value, dims, view.extent, view.shift, view.valid, view.pmap, view.known)
+            return View(
+                view.value, dims, view.extent, view.shift, view.valid, view.pmap, view.known
+            )
         return self.copy(view, "flat")
 
     def moved_view(self, view: View, dims: Dims, pmap: Ints | None = None) -> View:
@@ -327,54 +340,3 @@ def _grid_key(value: int) -> int:
         return value
     _, rank, sub = split_key(value)
     return key(0, rank, sub)
-
-
-def prove_causal(params: View, limit: Ints, where: Callable[[int], str]) -> None:
-    """Raise CausalityError unless each params element is ready before its own `limit` key."""
-    late = np.flatnonzero(params.ready >= limit)
-    if not late.size:
-        return
-    worst = int(late[np.argmax(params.ready[late] - limit[late])])
-    reach = int(params.ready[worst])
-    if reach >= FUTURE:
-        summary = "not causal: an output reads all positions"
-    else:
-        row, col, sub = split_key(reach)
-        parts = {"grid": f"{row:+d} rows, {col:+d} columns", "flat": f"{col:+d} positions"}
-        what = parts.get(params.space, f"input {sub}")
-        summary = f"not causal: {where(worst)} reads the input at offset {what}"
-        if params.space == "grid" and sub:
-            summary += f", channel {sub}"
-    raise CausalityError(summary, _path(params, worst))
-
-
-def _path(view: View, element: int) -> list[str]:
-    """The chain of values from the input to the element, following the latest dependency."""
-    steps: list[str] = []
-    value, index = view.value, int(view.pmap[element])
-    while True:
-        steps.append(f"{value.op or 'input'} {value.name}  {value.source}".rstrip())
-        best: tuple[int, Value, int] | None = None
-        for operand in value.operands:
-            if not isinstance(operand, Take):
-                continue
-            inner = operand.view.value
-            for tap in operand.taps:
-                keys = moved(inner.ready, *tap)
-                at = int(np.argmax(keys))
-                if best is None or keys[at] > best[0]:
-                    best = (int(keys[at]), inner, at)
-        if best is None or best[0] <= NEVER:
-            return steps[::-1]
-        value, index = best[1], best[2]
-
-
-__all__ = [
-    "RULES",
-    "NeedsPointOrder",
-    "Tracer",
-    "has",
-    "prove_causal",
-    "rule",
-    "site_atoms",
-]

@@ -22,9 +22,10 @@ def activations(
     *,
     every: bool = False,
 ) -> dict[str, Tensor]:
-    """Values of the steps that are cached (or of every step): [rows, columns, payload], or [sites, payload] if flat.
+    """Values of the steps that are cached, or of every step, at all sites.
 
-    `codes` has batch one and its natural shape.
+    [rows, columns, payload] on the grid, [sites, payload] where flat. `codes` has batch one and
+    its natural shape.
     """
     by_name = {s.name: s for s in program.steps}
     wanted = {s.name for s in program.steps if s.ring or every}
@@ -64,7 +65,7 @@ def _activation(
         if inner.space == "grid" and step.space == "flat":
             result = result.flatten(0, 1)
         elif inner.space == "flat" and step.space == "grid":
-            result = result.unflatten(0, step.extent)
+            result = result.reshape(*step.extent, -1)
     else:
         tensor = found["codes"] if step.kind == "codes" else found[step.attrs["node"]]
         result = _site_major(tensor, step.attrs["dims"])
@@ -115,7 +116,7 @@ def _seen(view: View, step: Step, source: Tensor, found: dict[str, Any]) -> Tens
     picked = source[index[0]] if len(axes) == 1 else source[index[0][:, None], index[1]]
     fill: Any = step.fill
     if isinstance(fill, Table):
-        tensor = found[fill.fixed.name] if fill.fixed.name in found else fill.fixed.tensor
+        tensor = found.get(fill.fixed.name, fill.fixed.tensor)
         fill = by_site(tensor[:1], fill).to(picked.dtype)[pmap]
     return torch.where(mask, picked, torch.as_tensor(fill, dtype=picked.dtype))
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ancestral.compile.place import Table
 from ancestral.compile.program import Read, Step, StepProgram
+from ancestral.runtimes.fetch import fetch, lookup
 
 if TYPE_CHECKING:
     from ancestral.runtimes.lattice import Lattice
@@ -21,7 +22,9 @@ ATTENTION = ("scores", "mix", "attend")
 class KeyCaches:
     """Per attention step, what its keys (and values) were: [slots, heads, sites, width]."""
 
-    def __init__(self, program: StepProgram, slots: int, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(
+        self, program: StepProgram, slots: int, dtype: torch.dtype, device: torch.device
+    ) -> None:
         self._steps = [s for s in program.steps if s.kind in ATTENTION]
         self._sources = {s.name: s for s in program.steps}
         self._shape = (slots, dtype, device)
@@ -72,7 +75,7 @@ class KeyCaches:
                 source = found[read.source]
                 pick = source if read.pmap is None else source[:, torch.from_numpy(read.pmap)]
                 store = self.store(step, i)
-                # key j is element j + shift of its source, and was appended at rank j − reach + lead
+                # key j is element j + shift of its source, appended at rank j − reach + lead
                 shift = lead - self._sources[read.source].lead[1] - reach - read.taps[0][0]
                 last = min(rank - lead + reach, store.shape[2])
                 for j in range(max(-shift, 0), max(last, 0)):
@@ -109,13 +112,14 @@ class KeyCaches:
         if at.uniform:
             return None
         newest = at.rank_index + (step.attrs["reach"] - step.lead[1])
-        return (torch.arange(self._length, device=at.device) <= newest[:, None])[:, None]
+        seen: Tensor = torch.arange(self._length, device=at.device) <= newest[:, None]
+        return seen[:, None]
 
 
 def attention_kernel(lattice: Lattice, step: Step) -> Callable[[Lattice], Tensor]:
     """A step that appends to its caches and reads them."""
     keys = lattice.keys
-    reads = [lattice._fetch(o, step) for o in step.operands if isinstance(o, Read)]
+    reads = [fetch(lattice, o, step) for o in step.operands if isinstance(o, Read)]
     heads, width = step.attrs["heads"], step.attrs["width"]
     if step.kind == "scores":
 
@@ -136,7 +140,7 @@ def attention_kernel(lattice: Lattice, step: Step) -> Callable[[Lattice], Tensor
             return (weights[..., : past.shape[2]] @ past).reshape(at.n, -1)
 
         return mix
-    masks = [lattice._lookup(o, step) for o in step.operands if isinstance(o, Table)]
+    masks = [lookup(lattice, o, step) for o in step.operands if isinstance(o, Table)]
 
     def attend(at: Lattice) -> Tensor:
         past_keys = keys.append(at, step, 1, reads[1](at))

@@ -21,12 +21,19 @@ Kernel = Callable[..., Tensor]
 Weights = Mapping[str, Tensor]
 
 
-def kernel(step: Step, weights: Weights, dtype: torch.dtype, elements: Ints | None = None) -> Kernel:
+def kernel(
+    step: Step, weights: Weights, dtype: torch.dtype, elements: Ints | None = None
+) -> Kernel:
     """The function from operand tensors to the step's result, or to its `elements` alone.
 
     Elementwise operands are expected already reduced to those elements; the others whole.
     """
     return _BUILDERS[step.kind](step, weights, dtype, elements)
+
+
+def split(x: Tensor, *sizes: int) -> Tensor:
+    """The last axis as several."""
+    return x.reshape(*x.shape[:-1], *sizes)
 
 
 def _pointwise(step: Step, weights: Weights, dtype: torch.dtype, elements: Ints | None) -> Kernel:
@@ -82,7 +89,7 @@ def _linear(step: Step, weights: Weights, dtype: torch.dtype, elements: Ints | N
     matrix = matrix.contiguous()
     if outer == 1:
         return lambda x: F.linear(x, matrix, bias)
-    return lambda x: F.linear(x.unflatten(-1, (outer, -1)), matrix, bias).flatten(-2)
+    return lambda x: F.linear(split(x, outer, -1), matrix, bias).flatten(-2)
 
 
 def _conv(step: Step, weights: Weights, dtype: torch.dtype, elements: Ints | None) -> Kernel:
@@ -92,10 +99,13 @@ def _conv(step: Step, weights: Weights, dtype: torch.dtype, elements: Ints | Non
     bias = None if step.attrs["bias"] is None else weights[step.attrs["bias"]]
     rows = None if elements is None else torch.from_numpy(elements)
     if groups > 1:
-        stacked = torch.stack(blocks).unflatten(1, (groups, -1))  # [taps, groups, out, in]
+        stacked = torch.stack(blocks)
+        stacked = stacked.reshape(
+            len(taps), groups, -1, stacked.shape[-1]
+        )  # [taps, groups, out, in]
 
         def grouped(x: Tensor) -> Tensor:
-            parts = x.unflatten(-1, (len(taps), groups, -1))
+            parts = split(x, len(taps), groups, -1)
             y = torch.einsum("...tgi,tgoi->...go", parts, stacked).flatten(-2)
             y = y if bias is None else y + bias
             return y if rows is None else y.index_select(-1, rows)
@@ -115,9 +125,7 @@ def _layer_norm(step: Step, weights: Weights, dtype: torch.dtype, elements: Ints
     )
     if inner == step.payload:
         return lambda x: F.layer_norm(x, (inner,), scale, bias, eps)
-    return lambda x: F.layer_norm(x.unflatten(-1, (-1, inner)), (inner,), scale, bias, eps).flatten(
-        -2
-    )
+    return lambda x: F.layer_norm(split(x, -1, inner), (inner,), scale, bias, eps).flatten(-2)
 
 
 def _reduction(step: Step, weights: Weights, dtype: torch.dtype, elements: Ints | None) -> Kernel:

@@ -16,8 +16,8 @@ from torch import Tensor
 from ancestral.compile.place import Fixed, Ints, Table
 from ancestral.compile.program import Read, Step, StepProgram
 from ancestral.runtimes.activations import activations
-from ancestral.runtimes.kernels import kernel
-from ancestral.runtimes.tables import by_site, tables_of
+from ancestral.runtimes.kernels import kernel, split
+from ancestral.runtimes.tables import Tables
 
 Draw = Callable[[int, Tensor], Tensor]
 Rows = slice | Tensor  # which slots
@@ -28,7 +28,12 @@ class Points:
     """The values of a running batch of vectors: one row per slot, one column per element."""
 
     def __init__(
-        self, program: StepProgram, slots: int, dtype: torch.dtype, device: torch.device, codes: torch.dtype
+        self,
+        program: StepProgram,
+        slots: int,
+        dtype: torch.dtype,
+        device: torch.device,
+        codes: torch.dtype,
     ) -> None:
         self.program = program
         self.graph = program.graph.to(dtype, device).folded()
@@ -42,11 +47,8 @@ class Points:
             for s in program.steps
         }
         self._codes = self._values[program.steps[0].name]
-        self._codes_dtype = codes
-        self._tables = tables_of(program)
-        self._items: dict[int, Tensor] = {}
-        self._slots = slots
-        self._constants = self._read_constants()
+        self._tables = Tables(program, self.graph, slots, codes, device)
+        self._tables.read_constants(program.columns)
         self._groups = self._plan()
         self._sub_elements = self._elements_by_sub()
         vectors, size = program.params_shape
@@ -70,9 +72,7 @@ class Points:
                 for run in self._groups[rank * per_site + channel]:
                     run(rows)
                 source = self._values[self.program.params.source]
-                params[rows] = source[rows][:, self._params_index[rank]].unflatten(
-                    -1, (vectors, size)
-                )
+                params[rows] = split(source[rows][:, self._params_index[rank]], vectors, size)
             values = draw(channel, params)
             for members, rank in parts:
                 rows = self._rows(members)
@@ -103,12 +103,14 @@ class Points:
     def reserve(self, sites: int) -> None:
         """Every item has the same number of sites."""
 
-    def open(self, conditions: tuple[Tensor, ...], values: Tensor | None, rank: int, sites: int) -> int:
+    def open(
+        self, conditions: tuple[Tensor, ...], values: Tensor | None, rank: int, sites: int
+    ) -> int:
         at, self.n = self.n, self.n + 1
         self.ranks[at] = rank
         for store in self._values.values():
             store[at] = 0
-        self._read_items(at, conditions)
+        self._tables.read_items(at, conditions, sites)
         if values is not None:
             found = activations(self.program, self.graph, values, conditions, every=True)
             for name, store in self._values.items():
@@ -118,13 +120,13 @@ class Points:
     def close(self, at: int) -> None:
         last = self.n - 1
         if at != last:
-            for store in (*self._values.values(), *self._items.values()):
+            for store in (*self._values.values(), *self._tables.items.values()):
                 store[at] = store[last]
             self.ranks[at] = self.ranks[last]
         self.n = last
 
     def slot_bytes(self, sites: int) -> int:
-        return sum(s[0].nbytes for s in (*self._values.values(), *self._items.values()))
+        return sum(s[0].nbytes for s in (*self._values.values(), *self._tables.items.values()))
 
     # ------------------------------------------------------------------ plans
 
@@ -180,36 +182,11 @@ class Points:
             picked = None if narrow is None else torch.from_numpy(narrow).to(self.device)
 
             def entry(rows: Rows) -> Tensor:
-                if operand.fixed.item:
-                    found = self._items[id(operand)][rows]
-                else:
-                    found = self._constants[id(operand)]
+                store = self._tables.store(operand)
+                found = store[rows] if operand.fixed.item else store
                 return found if picked is None else found[..., picked]
 
             return entry
         if isinstance(operand, torch.dtype) and operand.is_floating_point:
             return self.dtype
         return operand
-
-    def _example(self) -> Tensor:
-        program = self.program
-        image = (1, program.channels, program.rows, program.columns)
-        shape = image if program.steps[0].attrs["image"] else (1, program.columns)
-        return torch.zeros(shape, dtype=self._codes_dtype, device=self.device)
-
-    def _read_constants(self) -> dict[int, Tensor]:
-        constant = [t for t in self._tables if not t.fixed.item]
-        inputs = [self._example(), *(None for _ in self.graph.inputs[1:])]
-        found = self.graph.run(inputs, {t.fixed.name for t in constant})
-        return {id(t): by_site(found[t.fixed.name], t) for t in constant}
-
-    def _read_items(self, at: int, conditions: tuple[Tensor, ...]) -> None:
-        items = [t for t in self._tables if t.fixed.item]
-        if not items:
-            return
-        found = self.graph.run([self._example(), *conditions], {t.fixed.name for t in items})
-        for table in items:
-            tensor = by_site(found[table.fixed.name], table)
-            if id(table) not in self._items:
-                self._items[id(table)] = tensor.new_zeros((self._slots, *tensor.shape))
-            self._items[id(table)][at] = tensor

@@ -206,7 +206,11 @@ class ReferenceRuntime:
 
             def draw(sub: int, params: Tensor, k: int = k, used: list[Tensor] = used,
                      drawn: list[Tensor] = drawn) -> Tensor:  # fmt: skip
-                dims = slice(None) if params.shape[1] == 1 or self.program.subs == 1 else slice(sub, sub + 1)
+                dims = (
+                    slice(None)
+                    if params.shape[1] == 1 or self.program.subs == 1
+                    else slice(sub, sub + 1)
+                )
                 if self.program.subs > 1 and params.shape[1] > 1:
                     params = params[:, dims]
                 own = self._draw(params, noise[k][:, dims], groups)
@@ -236,9 +240,7 @@ class ReferenceRuntime:
 
     def _gather(self, states: list[SlotState], sites: int) -> tuple[Tensor, Tensor, Tensor]:
         """Noise [sites, n, C, 2], fixed [sites, n, C] and the values that are fixed."""
-        noise = np.stack(
-            [[s.uniforms(s.site + k) for s in states] for k in range(sites)]
-        )
+        noise = np.stack([[s.uniforms(s.site + k) for s in states] for k in range(sites)])
         fixed = np.stack([s.fixed[s.site : s.site + sites] for s in states], 1)
         values = np.stack([s.values[s.site : s.site + sites] for s in states], 1)
         return (
@@ -247,7 +249,9 @@ class ReferenceRuntime:
             torch.from_numpy(values).to(self._device),
         )
 
-    def _draw(self, params: Tensor, u: Tensor, groups: list[tuple[Sampling, Tensor | None]]) -> Tensor:
+    def _draw(
+        self, params: Tensor, u: Tensor, groups: list[tuple[Sampling, Tensor | None]]
+    ) -> Tensor:
         if len(groups) == 1:
             return self._sampled(params, u, groups[0][0])
         parts = [(rows, self._sampled(params[rows], u[rows], s)) for s, rows in groups]

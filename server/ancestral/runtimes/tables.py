@@ -7,17 +7,87 @@ from math import prod
 import torch
 from torch import Tensor
 
-from ancestral.compile.place import Ints, Table
-from ancestral.compile.program import Read, Step, StepProgram
+from ancestral.compile.graph import Graph
+from ancestral.compile.place import Table
+from ancestral.compile.program import StepProgram
 
 
-def by_site(tensor: Tensor, table: Table, index: Ints | None = None) -> Tensor:
+class Tables:
+    """The constants of a program by site, and each slot's values that follow from its condition."""
+
+    def __init__(
+        self,
+        program: StepProgram,
+        graph: Graph,
+        slots: int,
+        codes: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        self._program, self._graph = program, graph
+        self._slots, self._codes, self._device = slots, codes, device
+        self._tables = tables_of(program)
+        self._constants: dict[int, Tensor] = {}
+        self.items: dict[int, Tensor] = {}  # [slots, ...]
+
+    def read_constants(self, sites: int) -> None:
+        """Evaluate what follows from the weights, for items of up to that many sites."""
+        constant = [t for t in self._tables if not t.fixed.item]
+        if not constant:
+            return
+        inputs = [self._blank(sites), *(None for _ in self._graph.inputs[1:])]
+        found = self._graph.run(inputs, {t.fixed.name for t in constant})
+        for table in constant:
+            self._constants[id(table)] = by_site(found[table.fixed.name], table).contiguous()
+
+    def read_items(self, at: int, conditions: tuple[Tensor, ...], sites: int) -> None:
+        """Evaluate what follows from a slot's condition, once for its item."""
+        items = [t for t in self._tables if t.fixed.item]
+        if not items:
+            return
+        found = self._graph.run([self._blank(sites), *conditions], {t.fixed.name for t in items})
+        for table in items:
+            tensor = by_site(found[table.fixed.name], table)
+            open_length = site_axes(table) == ("flat",)
+            store = self.items.get(id(table))
+            if store is None or (open_length and store.shape[1] < len(tensor)):
+                grown = tensor.new_zeros((self._slots, *tensor.shape))
+                if store is not None:
+                    grown[:, : store.shape[1]] = store
+                self.items[id(table)] = store = grown
+            if open_length:
+                store[at, : len(tensor)] = tensor
+            else:
+                store[at] = tensor
+
+    def store(self, table: Table) -> Tensor:
+        """[sites..., payload], behind a slot axis where the table follows from the condition."""
+        return (self.items if table.fixed.item else self._constants)[id(table)]
+
+    def fill(self, fill: float | Table, at: int) -> float | Tensor:
+        """What one slot finds where a value is not defined."""
+        if not isinstance(fill, Table):
+            return fill
+        return self.items[id(fill)][at] if fill.fixed.item else self._constants[id(fill)]
+
+    def _blank(self, sites: int) -> Tensor:
+        """Codes of batch one; only their shape matters."""
+        program = self._program
+        shape = [1, program.columns if program.space == "point" else sites]
+        if program.steps[0].attrs["image"]:
+            shape = [1, program.channels, program.rows, program.columns]
+        return torch.zeros(shape, dtype=self._codes, device=self._device)
+
+
+def by_site(tensor: Tensor, table: Table) -> Tensor:
     """The tensor as [sites..., payload] or, with a key axis, [sites..., payload, keys].
 
-    Site axes come in the order row, column (or flat); the batch axis, of size one, is dropped.
+    Site axes come in the order row, column (or flat); of a batch axis the first element is taken.
     """
     missing = tensor.dim() - len(table.axes)
     axes = ("one",) * missing + table.axes
+    for i, axis in enumerate(axes):
+        if axis == "batch":
+            tensor = tensor.narrow(i, 0, 1)
     sites = [i for kind in ("row", "col", "flat") for i, a in enumerate(axes) if a == kind]
     keys = [i for i, a in enumerate(axes) if a == "key"]
     rest = [i for i, a in enumerate(axes) if i not in sites and i not in keys]
@@ -26,10 +96,9 @@ def by_site(tensor: Tensor, table: Table, index: Ints | None = None) -> Tensor:
     tail = [tensor.shape[-1]] if keys else []
     payload = prod(tensor.shape[len(sites) : tensor.dim() - len(keys)])
     tensor = tensor.reshape(*lead, payload, *tail)
-    chosen = torch.from_numpy((table.index if index is None else index).copy())
     if keys and payload == 1:
         return tensor
-    return tensor.index_select(len(sites), chosen)
+    return tensor.index_select(len(sites), torch.from_numpy(table.index.copy()))
 
 
 def site_axes(table: Table) -> tuple[str, ...]:
@@ -44,7 +113,3 @@ def tables_of(program: StepProgram) -> list[Table]:
         if isinstance(step.fill, Table):
             found.append(step.fill)
     return found
-
-
-def reads_of(step: Step) -> list[Read]:
-    return [o for o in step.operands if isinstance(o, Read)]

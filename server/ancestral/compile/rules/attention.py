@@ -12,7 +12,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ancestral.compile.place import Atom, Dim, Fixed, Ints, Value, View, has, key, moved, payload_shape
+from ancestral.compile.place import (
+    Atom,
+    Dim,
+    Fixed,
+    Ints,
+    Value,
+    View,
+    has,
+    key,
+    moved,
+    payload_shape,
+)
 from ancestral.compile.rules.pointwise import MASKED
 from ancestral.compile.tracer import Tracer, rule
 
@@ -104,10 +115,12 @@ def _resolve(t: Tracer, value: Value, allowed: Allowed) -> int:
 
 def _folded(value: Value, reach: int) -> Ints:
     """The ready keys of an attention row once the reach of its keys is known."""
-    return np.maximum(value.ready, moved(np.array([value.key_ready]), 0, reach)[0])
+    return np.maximum(value.ready, int(moved(np.array([value.key_ready]), 0, reach)[0]))
 
 
-def _heads(t: Tracer, a: View, b: View, lead_a: tuple[Dim, ...], lead_b: tuple[Dim, ...]) -> tuple[tuple[Dim, ...], int]:
+def _heads(
+    t: Tracer, a: View, b: View, lead_a: tuple[Dim, ...], lead_b: tuple[Dim, ...]
+) -> tuple[tuple[Dim, ...], int]:
     """The leading dims (batch and heads) of a product of two computed values."""
     sizes = [int(np.prod(payload_shape(lead))) for lead in (lead_a, lead_b)]
     if sizes[0] != sizes[1] or len(lead_a) != len(lead_b):

@@ -98,7 +98,9 @@ def slice_(t: Tracer, x: View, dim: int = 0, start: Any = None, stop: Any = None
 def _cut(t: Tracer, x: View, dim: int, start: int, stop: int, step: int = 1) -> View:
     at = x.dims[dim]
     if not has(at, "batch", "row", "col", "flat", "key"):
-        where = tuple(slice(start, stop, step) if d == dim else slice(None) for d in range(len(x.dims)))
+        where = tuple(
+            slice(start, stop, step) if d == dim else slice(None) for d in range(len(x.dims))
+        )
         chosen = _index(x)[where]
         count = chosen.shape[dim]
         new: Any = (Atom("payload", count),) if count != 1 else ()
@@ -142,7 +144,7 @@ def flip(t: Tracer, x: View, dims: Sequence[int]) -> View:
     axes = [d % len(x.dims) for d in dims]
     if any(has(x.dims[d], "batch", "row", "col", "flat", "key") for d in axes):
         raise t.unsupported("a flip of a site axis")
-    return t.moved_view(x, x.dims, np.flip(_index(x), axes).ravel())
+    return t.moved_view(x, x.dims, np.flip(_index(x), tuple(axes)).ravel())
 
 
 @rule("aten.pad", "aten.constant_pad_nd")
@@ -178,7 +180,7 @@ def pad_axis(t: Tracer, x: View, dim: int, before: int, after: int, fill: float)
 @rule("aten.stack")
 def stack(t: Tracer, parts: Sequence[Any], dim: int = 0) -> View:
     dim %= len(t.shape)
-    lifted = []
+    lifted: list[Any] = []
     for part in parts:
         if isinstance(part, View):
             lifted.append(t.moved_view(part, (*part.dims[:dim], (), *part.dims[dim:])))

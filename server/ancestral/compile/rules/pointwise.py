@@ -12,19 +12,27 @@ from ancestral.compile.graph import operator_of
 from ancestral.compile.place import Fixed, Table, Take, View, payload_shape
 from ancestral.compile.tracer import Tracer, rule
 
-_NAMES = """
-add sub mul div neg tanh sigmoid relu elu gelu silu mish selu celu exp expm1 log log1p sqrt rsqrt
-square reciprocal pow abs sign sin cos erf clamp clamp_min clamp_max leaky_relu softplus softsign
-hardtanh hardsigmoid hardswish relu6 log_sigmoid where masked_fill maximum minimum eq ne lt le gt ge
-bitwise_not bitwise_and bitwise_or logical_not logical_and logical_or to _to_copy type_as float
-rsub prelu threshold atan floor ceil round
-""".split()
+_ARITHMETIC = (
+    "add", "sub", "rsub", "mul", "div", "neg", "pow", "square", "reciprocal", "abs", "sign",
+    "sqrt", "rsqrt", "exp", "expm1", "log", "log1p", "sin", "cos", "atan", "erf", "floor",
+    "ceil", "round", "clamp", "clamp_min", "clamp_max", "maximum", "minimum",
+)  # fmt: skip
+_ACTIVATIONS = (
+    "tanh", "sigmoid", "relu", "relu6", "elu", "gelu", "silu", "mish", "selu", "celu", "prelu",
+    "leaky_relu", "softplus", "softsign", "hardtanh", "hardsigmoid", "hardswish", "log_sigmoid",
+    "threshold",
+)  # fmt: skip
+_LOGIC = (
+    "where", "masked_fill", "eq", "ne", "lt", "le", "gt", "ge", "bitwise_not", "bitwise_and",
+    "bitwise_or", "logical_not", "logical_and", "logical_or",
+)  # fmt: skip
+_CASTS = ("to", "_to_copy", "type_as", "float")
 
 # Scores at or below this are masked: exp(score − max) vanishes in every precision.
 MASKED = -1e4
 
 
-@rule(*(f"aten.{name}" for name in _NAMES))
+@rule(*(f"aten.{name}" for name in (*_ARITHMETIC, *_ACTIVATIONS, *_LOGIC, *_CASTS)))
 def pointwise(t: Tracer, *args: Any, **kwargs: Any) -> View:
     views = t.same_space([a for a in args if isinstance(a, View)])
     remaining = iter(views)
@@ -93,11 +101,9 @@ def _known(t: Tracer, args: tuple[Any, ...], operands: list[Any]) -> npt.NDArray
             result = torch.where(a <= MASKED, a, result)
     else:
         kwargs = {k: v for k, v in t.node.kwargs.items() if k not in ("dtype", "device")}
-        if name in ("to", "_to_copy", "type_as", "float"):
-            result = values[0]
-        else:
-            result = operator_of(t.node.op)(*values, **kwargs)
-    return result.double().expand(size).contiguous().numpy()
+        cast = name in _CASTS
+        result = values[0] if cast else operator_of(t.node.op)(*values, **kwargs)
+    return np.asarray(result.double().expand(size).contiguous(), dtype=np.float64)
 
 
 def _matrix(fixed: Fixed, table: Table, size: tuple[int, int]) -> torch.Tensor:

@@ -71,7 +71,7 @@ def conv(t: Tracer, x: View, weight: Fixed, bias: Fixed | None = None, stride: A
 
 @rule("aten.convolution")
 def convolution(t: Tracer, x: View, weight: Fixed, bias: Fixed | None, stride: Any, padding: Any,
-                dilation: Any, transposed: bool, _output_padding: Any, groups: int) -> View:  # fmt: skip
+                dilation: Any, transposed: bool, _margin: Any, groups: int) -> View:  # fmt: skip
     if transposed:
         raise t.unsupported("a transposed convolution")
     return _conv(t, x, weight, bias, stride, padding, dilation, groups)
@@ -127,7 +127,8 @@ def _live_taps(weight: torch.Tensor) -> list[tuple[int, ...]]:
 
 def _mask(weight: torch.Tensor, tap: tuple[int, ...], groups: int) -> Any:
     """Which inputs each output channel reads at one tap, [out, in], groups unfolded."""
-    block = (weight[(slice(None), slice(None), *tap)] != 0).numpy()
+    index: Any = (slice(None), slice(None), *tap)
+    block = (weight[index] != 0).numpy()
     if groups == 1:
         return block
     out, per_group = block.shape
