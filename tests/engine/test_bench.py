@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -27,9 +28,10 @@ def test_every_batch_size_is_timed_beside_the_naive_loop(tmp_path: Path, name: s
 def test_the_table_says_that_the_naive_loop_is_extrapolated(tmp_path: Path) -> None:
     publish(tmp_path, "tiny-made")
     rows = list(bench(ancestral.load("tiny-made", root=tmp_path), (1,)))
-    console = Console(width=160, record=True, quiet=True)
-    console.print(table(rows))
-    text = console.export_text()
+    console = Console(width=160, file=io.StringIO())
+    with console.capture() as printed:
+        console.print(table(rows))
+    text = printed.get()
     assert "tiny-made/1" in text
     assert "extrapolated" in text
     assert "reference (derived)" in text

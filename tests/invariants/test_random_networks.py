@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis.strategies as st
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from tests.packages import LABEL, TINY, publish
 
 import ancestral
@@ -16,6 +16,10 @@ SEARCH = settings(
     max_examples=8,
     deadline=None,
     derandomize=True,
+    phases=[
+        Phase.explicit,
+        Phase.generate,
+    ],  # shrinking costs minutes: each example compiles a network
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
@@ -87,8 +91,8 @@ def test_made(tmp_path: Path, order: list[int], **options: Any) -> None:
 
 @SEARCH
 @given(
-    height=st.integers(1, 5),
-    width=st.integers(1, 5),
+    height=st.integers(2, 5),
+    width=st.integers(2, 5),
     layers=st.integers(1, 3),
     heads=st.sampled_from([1, 2, 4]),
     mlp_ratio=st.integers(1, 3),
