@@ -18,7 +18,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ancestral import compile as compiler
+from ancestral.models.network import Network
+from ancestral.runtimes.derive import derive
 from ancestral.store.errors import PackageError
 from ancestral.store.layouts import Layout, LayoutError, convert, recognise
 from ancestral.store.manifest import Manifest
@@ -61,6 +62,8 @@ def read_state(file: Path) -> dict[str, Tensor]:
     for name, tensor in state.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
             raise PackageError(file, f"{name!r} is not a named tensor")
+        if not bool(torch.isfinite(tensor).all()):
+            raise PackageError(file, f"tensor {name} holds NaN or infinite values")
     return dict(state)
 
 
@@ -78,13 +81,14 @@ def import_checkpoint(file: Path, root: Path, told: Told) -> Path:
         raise PackageError(file, str(error)) from error
     manifest = _manifest(file, layout, described, told)
     network, _ = build(manifest, file)
-    _check_causality(network, tensors, manifest)
+    _prove(network, tensors, manifest)
     return save_package(root, manifest, tensors, card(manifest, layout))
 
 
-def _check_causality(network: Any, tensors: Mapping[str, Tensor], manifest: Manifest) -> None:
+def _prove(network: Network, tensors: Mapping[str, Tensor], manifest: Manifest) -> None:
+    """Derive the sampler once, with its checks of causality and parity."""
     network.module.load_state_dict(dict(tensors))
-    compiler.compile_network(network, [condition.spec for condition in manifest.conditions])
+    derive(network, [condition.spec for condition in manifest.conditions])
 
 
 def _manifest(file: Path, layout: Layout, described: Mapping[str, Any], told: Told) -> Manifest:
