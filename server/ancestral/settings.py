@@ -22,9 +22,10 @@ class Settings:
     queue_depth: int = 256  # jobs that may wait per model; more are refused with 429
     max_body_bytes: int = 32 * 2**20  # refused before parsing; a 10-minute 16 kHz WAV fits
     max_items: int = 256  # items in one request
+    max_output_bytes: int = 64 * 2**20  # values one sampling request may give
 
     def __post_init__(self) -> None:
-        for name in ("slots", "queue_depth", "max_body_bytes", "max_items"):
+        for name in ("slots", "queue_depth", "max_body_bytes", "max_items", "max_output_bytes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"ANCESTRAL_{name.upper()} must be at least 1")
         if not 0 <= self.port < 2**16:
