@@ -23,11 +23,18 @@ class Settings:
     max_body_bytes: int = 32 * 2**20  # refused before parsing; a 10-minute 16 kHz WAV fits
     max_items: int = 256  # items in one request
     max_output_bytes: int = 64 * 2**20  # values one sampling request may give
+    slot_memory_bytes: int = 2 * 2**30  # caches of one model's running batch
+    broker_bytes: int = 2**30  # payloads and results that the memory broker holds
+    job_ttl_seconds: float = 600.0  # a finished job's result is kept this long
+    log_format: str = "text"  # or "json": one object a line
 
     def __post_init__(self) -> None:
-        for name in ("slots", "queue_depth", "max_body_bytes", "max_items", "max_output_bytes"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"ANCESTRAL_{name.upper()} must be at least 1")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name != "port" and isinstance(value, int | float) and not value > 0:
+                raise ValueError(f"ANCESTRAL_{field.name.upper()} must be above 0, not {value}")
+        if self.log_format not in ("text", "json"):
+            raise ValueError(f"ANCESTRAL_LOG_FORMAT must be text or json, not {self.log_format}")
         if not 0 <= self.port < 2**16:
             raise ValueError(f"ANCESTRAL_PORT must lie in 0..65535, not {self.port}")
 
@@ -43,7 +50,7 @@ class Settings:
             text = env.get(f"ANCESTRAL_{field.name.upper()}")
             if text is None:
                 continue
-            convert = type(field.default)
+            convert: type[Any] = type(field.default)
             try:
                 values[field.name] = convert(text)
             except ValueError as error:

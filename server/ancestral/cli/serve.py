@@ -18,14 +18,6 @@ def serve(
 ) -> None:
     """Serve the model packages of a folder over HTTP and WebSocket."""
     settings = Settings.from_env(models=models, host=host, port=port, slots=slots)
-    import uvicorn
+    from ancestral.api.server import serve as run
 
-    from ancestral.api.app import create_app
-
-    uvicorn.run(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
-        ws="websockets-sansio",
-        ws_per_message_deflate=False,
-    )
+    run(settings)
