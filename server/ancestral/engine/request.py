@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -66,7 +66,8 @@ class ScoreRequest:
     dtype: str
     condition: Mapping[str, Any] | None = None
     marginal: bool = False
-    per_dim: bool = False  # whether the answer's payload holds the maps, float64 [C, H, W] or [T]
+    per_dim: bool = False  # whether the answer's payload holds the maps, float64 [S, C] each
+    context: Mapping[str, Any] = field(default_factory=dict)  # the API's own, for the answer
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "shapes": [list(shape) for shape in self.shapes]}

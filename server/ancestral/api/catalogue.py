@@ -1,0 +1,98 @@
+"""The packages of the store as requests name them, and what the workers say of each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ancestral.api.problems import Problem
+from ancestral.broker import ModelReport, WorkerReport
+from ancestral.store import Entry, Manifest, PackageError, find, list_packages, read_manifest
+
+
+class Catalogue:
+    """Manifests by name, read again when their file changes; weights are the workers' business."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._manifests: dict[Path, tuple[int, Manifest]] = {}
+
+    def entries(self) -> list[Entry]:
+        """Every name in the store."""
+        return list_packages(self.root)
+
+    def labels(self) -> list[str]:
+        """NAME/VERSION of every name's default version."""
+        return [f"{entry.name}/{entry.default}" for entry in self.entries()]
+
+    def manifest(self, name: str, version: int | None = None) -> Manifest:
+        """Raises a 404 problem naming the field `model` where the store has no such package."""
+        try:
+            path = find(name, self.root, version)
+        except PackageError as error:
+            raise Problem.of_field("model", error.message, 404) from error
+        try:
+            changed = (path / "model.json").stat().st_mtime_ns
+            known = self._manifests.get(path)
+            if known is None or known[0] != changed:
+                known = (changed, read_manifest(path))
+                self._manifests[path] = known
+        except (PackageError, OSError) as error:
+            raise Problem.of_field("model", f"the package is broken: {error}", 503) from error
+        return known[1]
+
+
+def label_of(manifest: Manifest) -> str:
+    return f"{manifest.name}/{manifest.version}"
+
+
+def report_of(workers: list[WorkerReport], label: str) -> ModelReport | None:
+    """The best that any worker says of a model."""
+    found = [worker.models[label] for worker in workers if label in worker.models]
+    order = ("ready", "loading", "failed")
+    return min(found, key=lambda report: order.index(report.state), default=None)
+
+
+def require_served(workers: list[WorkerReport], label: str) -> None:
+    """Raise a problem where no worker holds the model or is about to."""
+    report = report_of(workers, label)
+    if report is None:
+        detail = f"{label} is not loaded; POST /models/{label.partition('/')[0]}/load loads it"
+        raise Problem.of_field("model", detail, 409)
+    if report.state == "failed":
+        raise Problem.of_field("model", f"{label} cannot be served: {report.error}", 503)
+
+
+def describe(
+    manifest: Manifest, versions: tuple[int, ...], report: ModelReport | None
+) -> dict[str, Any]:
+    """A model as `GET /models` shows it."""
+    data = manifest.data
+    spec = data.spec
+    report_fields = report or ModelReport("loading")
+    return {
+        "name": manifest.name,
+        "version": manifest.version,
+        "versions": list(versions),
+        "state": "unloaded" if report is None else report.state,
+        "error": report_fields.error,
+        "family": manifest.family,
+        "kind": data.kind,
+        "shape": list(data.shape),
+        "levels": data.levels,
+        "sample_rate": data.sample_rate,
+        "codec": None if data.codec is None else data.codec.model_dump(),
+        "palette": None if data.palette is None else [list(colour) for colour in data.palette],
+        "sites": spec.sites() if data.length is None else None,
+        "length": None if data.length is None else data.length.model_dump(),
+        "dims_per_site": spec.dims_per_site,
+        "likelihood": str(manifest.likelihood["kind"]),
+        "conditions": [entry.model_dump(exclude_none=True) for entry in manifest.conditions],
+        "reference_n": 0 if manifest.reference is None else len(manifest.reference.scores),
+        "reference_marginal": manifest.reference.marginal if manifest.reference else None,
+        "derived": report_fields.derived,
+        "runtime": report_fields.runtime,
+        "fingerprint": report_fields.fingerprint,
+        "slots_total": report_fields.slots_total,
+        "slots_in_use": report_fields.slots_in_use,
+    }

@@ -1,0 +1,77 @@
+"""Liveness, readiness and `/metrics`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from ancestral.api.catalogue import report_of
+from ancestral.api.services import services_of
+from ancestral.broker import WorkerReport
+
+router = APIRouter(tags=["health"])
+STALE_SECONDS = 30.0  # longer than any turn: a pass of one very long item may take seconds
+
+
+class StepWatch:
+    """Whether workers' step counters advance, by this process's own clock.
+
+    A hung worker must not look healthy, and a saturated one, whose turns are long, not dead.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._seen: dict[str, tuple[int, float]] = {}
+
+    def stuck(self, workers: list[WorkerReport]) -> list[str]:
+        """Names of the workers whose counter has stood still for `STALE_SECONDS`."""
+        now = self._clock()
+        found = []
+        for report in workers:
+            steps, since = self._seen.get(report.worker, (-1, now))
+            if report.steps != steps:
+                self._seen[report.worker] = (report.steps, now)
+            elif now - since > STALE_SECONDS:
+                found.append(report.worker)
+        return found
+
+
+@router.get("/health/live", summary="The process answers")
+async def live() -> dict[str, str]:
+    return {"status": "live"}
+
+
+@router.get(
+    "/health/ready",
+    summary="Every wanted model is loaded, and its worker advances",
+    responses={503: {"description": "not ready; `reasons` says why"}},
+)
+async def ready(request: Request) -> JSONResponse:
+    services = services_of(request)
+    workers = await services.queue.workers()
+    reasons = [f"{name}: stands still" for name in request.app.state.watch.stuck(workers)]
+    if not workers:
+        reasons.append("there is no worker")
+    if services.draining:
+        reasons.append("draining")
+    for label in sorted(services.wanted):
+        report = report_of(workers, label)
+        if report is None or report.state != "ready":
+            state = "not loaded" if report is None else report.error or report.state
+            reasons.append(f"{label}: {state}")
+    status = "ready" if not reasons else "not ready"
+    return JSONResponse({"status": status, "reasons": reasons}, 503 if reasons else 200)
+
+
+@router.get("/metrics", summary="Prometheus metrics", response_class=Response)
+async def metrics(request: Request) -> Response:
+    services = services_of(request)
+    for worker in await services.queue.workers():
+        for label in worker.models:
+            waiting = await services.queue.waiting(label)
+            services.metrics.waiting.labels(label).set(waiting)
+    return Response(generate_latest(services.registry), media_type=CONTENT_TYPE_LATEST)

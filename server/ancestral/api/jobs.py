@@ -1,0 +1,92 @@
+"""`/jobs/{id}`: how a job stands, its result, its events, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from ancestral.api.accept import preferred
+from ancestral.api.events import events
+from ancestral.api.problems import Problem
+from ancestral.api.results import SSE, offered, require_one, scored
+from ancestral.api.routes import PROBLEMS
+from ancestral.api.sample import deliver
+from ancestral.api.schemas import JobAnswer
+from ancestral.api.services import services_of
+from ancestral.broker import Queue, Status
+
+router = APIRouter(prefix="/jobs", tags=["jobs"])
+
+
+@router.get(
+    "/{id}",
+    summary="How a job stands, or its result",
+    description="A finished job answers with what its request would have answered.",
+    responses={200: {"model": JobAnswer}, 404: PROBLEMS[404]},
+)
+async def job(id: str, request: Request) -> Response:
+    services = services_of(request)
+    status = await services.queue.status(id)
+    if status.state != "done" or status.job.lane == "control":
+        return JSONResponse(await standing(services.queue, status))
+    manifest = services.catalogue.manifest(status.job.model)
+    if status.job.lane == "score":
+        entries = await services.queue.read(id)
+        answer = await asyncio.to_thread(scored, status.job, entries[-1], manifest)
+        return JSONResponse(answer)
+    kind = preferred(request.headers.get("accept"), [k for k in offered(manifest) if k != SSE])
+    require_one(status.job.items, kind)
+    return await deliver(request, services, status.job, manifest, kind, keep=True)
+
+
+async def standing(queue: Queue, status: Status) -> dict[str, Any]:
+    """A job's state as JSON, with the problem that it failed of."""
+    answer = {
+        "id": status.job.id,
+        "model": status.job.model,
+        "kind": status.job.lane,
+        "state": status.state,
+        "ahead": status.ahead,
+        "progress": dict(status.progress),
+        "submitted": status.job.submitted,
+        "cancel_requested": status.cancel_requested,
+    }
+    if status.state == "failed":
+        last = (await queue.read(status.job.id, count=10**9))[-1]
+        answer["error"] = Problem.of_event(last.data).document()
+    return answer
+
+
+@router.get(
+    "/{id}/events",
+    summary="A job's events",
+    description="Server-sent events: started, output, progress, then done, failed or canceled. "
+    "Last-Event-ID resumes.",
+    responses={200: {"content": {SSE: {"schema": {"type": "string"}}}}, 404: PROBLEMS[404]},
+    response_class=StreamingResponse,
+)
+async def job_events(
+    id: str, request: Request, last_event_id: Annotated[str, Header()] = ""
+) -> StreamingResponse:
+    queue = services_of(request).queue
+    await queue.status(id)
+    number = last_event_id.partition("-")[0]
+    if last_event_id and not (number.isdecimal() and len(number) < 19):
+        raise Problem.of_field("Last-Event-ID", "is no cursor of this stream", 400)
+    stream = events(queue, id, last_event_id)
+    return StreamingResponse(stream, media_type=SSE, headers={"Cache-Control": "no-store"})
+
+
+@router.delete(
+    "/{id}",
+    summary="Cancel a job",
+    description="Its slots are free within one chunk; what was published stays readable.",
+    responses={200: {"model": JobAnswer}, 404: PROBLEMS[404]},
+)
+async def cancel_job(id: str, request: Request) -> JSONResponse:
+    queue = services_of(request).queue
+    await queue.cancel(id)
+    return JSONResponse(await standing(queue, await queue.status(id)))

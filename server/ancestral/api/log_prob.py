@@ -1,0 +1,160 @@
+"""`POST /log_prob`: exact log-likelihoods of the client's items."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from ancestral.api.accept import preferred
+from ancestral.api.following import ClientGone, everything, while_connected
+from ancestral.api.inputs import Ask, read_ask, read_item, rows_of
+from ancestral.api.problems import Problem
+from ancestral.api.results import JSON, PNG, item_maps, scored
+from ancestral.api.routes import PROBLEMS, accepted, asynchronous, gone
+from ancestral.api.schemas import LogProbAnswer, LogProbBody
+from ancestral.api.services import Services, new_id, services_of
+from ancestral.broker import Job
+from ancestral.engine.request import ScoreRequest, check_condition, pack_items
+from ancestral.engine.values import dtype_of
+from ancestral.media import heat_map_png
+from ancestral.store import Manifest
+
+router = APIRouter(tags=["scoring"])
+
+_FILE = {"schema": {"type": "string", "format": "binary"}}
+_FORM = {
+    "schema": {
+        "type": "object",
+        "required": ["model", "file"],
+        "properties": {
+            "model": {"type": "string"},
+            "file": {"type": "array", "items": {"type": "string", "format": "binary"}},
+            "condition": {"type": "string", "description": "JSON"},
+            "return": {"type": "string", "description": "names, separated by commas"},
+            "marginal": {"type": "boolean"},
+            "fit": {"type": "boolean"},
+        },
+    }
+}
+_BODY = {
+    "required": True,
+    "content": {
+        JSON: {
+            "schema": LogProbBody.model_json_schema(ref_template="#/components/schemas/{model}")
+        },
+        "multipart/form-data": _FORM,
+        **dict.fromkeys(("image/png", "image/jpeg", "audio/wav", "application/x-npy"), _FILE),
+    },
+}
+_BODY["content"][JSON]["schema"].pop("$defs", None)  # type: ignore[index]
+_QUERY = [
+    {"name": name, "in": "query", "schema": {"type": kind}, "description": "with a raw body"}
+    for name, kind in {
+        "model": "string",
+        "condition": "string",
+        "return": "string",
+        "marginal": "boolean",
+        "fit": "boolean",
+    }.items()
+]
+
+
+@router.post(
+    "/log_prob",
+    summary="Score items",
+    description="Exact log-likelihoods in nats, bits per dimension, the percentile among held-out "
+    "items, and maps of surprise. Items come as JSON, as multipart files, or as one raw body with "
+    "its options in the query string. `Accept: image/png` gives one item's heat map.",
+    openapi_extra={"requestBody": _BODY, "parameters": _QUERY},
+    responses={
+        200: {"model": LogProbAnswer, "content": {PNG: _FILE}},
+        202: {"description": "`Prefer: respond-async`: see Location"},
+        **PROBLEMS,
+    },
+)
+async def log_prob(request: Request) -> Response:
+    services = services_of(request)
+    ask = await read_ask(request)
+    manifest = await services.served(ask.options.model)
+    kind = preferred(request.headers.get("accept"), [JSON, PNG])
+    job = await score_job(services, ask, manifest, kind)
+    await services.submit(job)
+    if asynchronous(request):
+        return accepted(job.id)
+    try:
+        entries = await while_connected(request, everything(services.queue, job.id))
+    except ClientGone:
+        services.cancel_soon(job.id)
+        return gone()
+    except asyncio.CancelledError:
+        services.cancel_soon(job.id)
+        raise
+    if kind == PNG:
+        maps = item_maps(job, entries[-1], manifest)
+        return Response(await asyncio.to_thread(heat_map_png, maps[0]), media_type=PNG)
+    return JSONResponse(await asyncio.to_thread(scored, job, entries[-1], manifest))
+
+
+async def score_job(services: Services, ask: Ask, manifest: Manifest, kind: str) -> Job:
+    """A checked scoring job. One bad item of several fails alone; all bad is a problem."""
+    options, limit = ask.options, services.settings.max_items
+    if len(ask.items) > limit:
+        raise Problem.of_field("inputs", f"{limit} items at most, not {len(ask.items)}")
+    if kind == PNG and len(ask.items) > 1:
+        raise Problem.of_field("inputs", f"{PNG} shows one item, not {len(ask.items)}")
+    check_condition(manifest, options.condition, len(ask.items), optional=options.marginal)
+    items, context, problems = await asyncio.to_thread(_read_items, ask, manifest)
+    if not items:
+        raise problems[0] if len(problems) == 1 else _all_bad(problems)
+    kept = [index for index, entry in enumerate(context) if "error" not in entry]
+    condition = rows_of(manifest, options.condition, len(ask.items), kept)
+    if manifest.data.length is not None:
+        for item in items:
+            check_condition(
+                manifest, condition, len(items), sites=len(item), optional=options.marginal
+            )
+    maps = kind == PNG or bool({"per_dim", "heat_map"} & set(options.returned))
+    shapes, payload = pack_items(items, manifest.data.levels)
+    request = ScoreRequest(
+        shapes=shapes,
+        dtype=dtype_of(manifest.data.levels),
+        condition=condition,
+        marginal=options.marginal,
+        per_dim=maps,
+        context={"return": options.returned, "items": context},
+    )
+    return Job(
+        id=new_id(),
+        model=f"{manifest.name}/{manifest.version}",
+        lane="score",
+        request=request.to_json(),
+        payload=payload,
+        items=len(items),
+        priority=options.priority,
+        timeout=options.timeout_seconds,
+        output_bytes=8 * sum(item.size for item in items) if maps else 0,
+    )
+
+
+def _read_items(ask: Ask, manifest: Manifest) -> tuple[list[Any], list[Any], list[Problem]]:
+    items: list[Any] = []
+    context: list[dict[str, Any]] = []
+    problems: list[Problem] = []
+    for raw in ask.items:
+        try:
+            item, steps = read_item(raw, manifest, ask.options.fit)
+        except Problem as problem:
+            problems.append(problem)
+            context.append({"error": problem.document()})
+        else:
+            items.append(item)
+            context.append({"fit": steps})
+    return items, context, problems
+
+
+def _all_bad(problems: list[Problem]) -> Problem:
+    errors = [error for problem in problems for error in problem.errors]
+    return Problem(422, problems[0].title, f"none of {len(problems)} items can be read", errors)

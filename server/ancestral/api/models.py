@@ -1,0 +1,80 @@
+"""`/models`: what is in the store, what is loaded, and how to change that."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse
+
+from ancestral.api.catalogue import describe, label_of, report_of
+from ancestral.api.following import everything
+from ancestral.api.problems import Problem
+from ancestral.api.routes import PROBLEMS
+from ancestral.api.schemas import ModelAnswer, ModelList
+from ancestral.api.services import Services, new_id, services_of
+from ancestral.broker import Job
+from ancestral.store import Manifest
+
+router = APIRouter(prefix="/models", tags=["models"])
+CONTROL = "control"  # the queue of load and unload jobs
+Version = Annotated[int | None, Query(ge=1, description="the default version where absent")]
+_FEW: dict[int | str, dict[str, Any]] = {status: PROBLEMS[status] for status in (404, 422)}
+
+
+@router.get("", summary="All models of the store", responses={200: {"model": ModelList}})
+async def models(request: Request) -> JSONResponse:
+    services = services_of(request)
+    found = []
+    for entry in services.catalogue.entries():
+        try:
+            manifest = services.catalogue.manifest(entry.name)
+        except Problem:
+            continue  # a broken package is told of by its own address, and by readiness
+        found.append(await _described(services, manifest))
+    return JSONResponse({"models": found})
+
+
+@router.get("/{name}", summary="One model", responses={200: {"model": ModelAnswer}, **_FEW})
+async def model(name: str, request: Request, version: Version = None) -> JSONResponse:
+    services = services_of(request)
+    manifest = services.catalogue.manifest(name, version)
+    document = manifest.model_dump(mode="json", exclude_none=True, exclude={"reference"})
+    return JSONResponse(await _described(services, manifest) | {"manifest": document})
+
+
+@router.post("/{name}/load", summary="Load", responses={200: {"model": ModelAnswer}, **_FEW})
+async def load(name: str, request: Request, version: Version = None) -> JSONResponse:
+    return await _control(services_of(request), "load", name, version)
+
+
+@router.post(
+    "/{name}/unload",
+    summary="Unload",
+    description="Jobs that have started are finished first.",
+    responses={200: {"model": ModelAnswer}, **_FEW},
+)
+async def unload(name: str, request: Request, version: Version = None) -> JSONResponse:
+    return await _control(services_of(request), "unload", name, version)
+
+
+async def _control(
+    services: Services, action: Literal["load", "unload"], name: str, version: int | None
+) -> JSONResponse:
+    manifest = services.catalogue.manifest(name, version)
+    label = label_of(manifest)
+    (services.wanted.add if action == "load" else services.wanted.discard)(label)
+    request = {"action": action, "model": label}
+    job = Job(id=new_id(), model=CONTROL, lane="control", request=request, priority=1)
+    await services.submit(job)
+    await everything(services.queue, job.id)
+    return JSONResponse(await _described(services, manifest))
+
+
+async def _described(services: Services, manifest: Manifest) -> dict[str, Any]:
+    versions: tuple[int, ...] = ()
+    for entry in services.catalogue.entries():
+        if entry.name == manifest.name:
+            versions = entry.versions
+    report = report_of(await services.queue.workers(), label_of(manifest))
+    return describe(manifest, versions, report)

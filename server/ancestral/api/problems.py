@@ -1,0 +1,153 @@
+"""Errors as RFC 9457 problem documents, each with a request id and the fields at fault."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+
+from ancestral.broker import JobExists, JobUnknown, QueueFull
+
+logger = logging.getLogger("ancestral.api")
+
+MEDIA_TYPE = "application/problem+json"
+_ROOTS = {"body", "query", "path", "header"}  # where FastAPI says that a field lies
+_LONGEST = 300  # characters of a message
+
+
+class Problem(Exception):
+    """A refusal. `errors` are (field, message) pairs."""
+
+    def __init__(
+        self,
+        status: int,
+        title: str,
+        detail: str,
+        errors: Sequence[tuple[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.status, self.title, self.detail = status, title, detail
+        self.errors = list(errors)
+        self.headers = dict(headers or {})
+        super().__init__(detail)
+
+    @classmethod
+    def of_field(cls, field: str, message: str, status: int = 422) -> Problem:
+        """One field is at fault."""
+        message = message.removeprefix(f"{field}: ")
+        return cls(status, _title(status), f"{field}: {message}", [(field, message)])
+
+    @classmethod
+    def of_event(cls, data: Mapping[str, Any]) -> Problem:
+        """What a job's `failed` event says."""
+        errors = [(str(e["field"]), str(e["message"])) for e in data.get("errors", ())]
+        status = int(data.get("status", 500))
+        return cls(status, str(data.get("title", "")), str(data.get("detail", "")), errors)
+
+    def document(self, instance: str = "", request_id: str = "") -> dict[str, Any]:
+        """The members of the problem document."""
+        document: dict[str, Any] = {
+            "type": "urn:ancestral:problem:" + "-".join(self.title.lower().split()),
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail[:_LONGEST],
+        }
+        if instance:
+            document["instance"] = instance
+        if request_id:
+            document["request_id"] = request_id
+        if self.errors:
+            document["errors"] = [
+                {"field": field, "message": message[:_LONGEST]} for field, message in self.errors
+            ]
+        return document
+
+
+def of_error(error: Exception) -> Problem:
+    """Any error as a problem; what is not understood is a 500 without details."""
+    match error:
+        case Problem():
+            return error
+        case QueueFull():
+            detail = f"{error.reason}: {error.depth} jobs wait; try again in {error.retry_after} s"
+            return Problem(
+                429, "Queue full", detail, headers={"Retry-After": str(int(error.retry_after))}
+            )
+        case JobExists():
+            return Problem(409, "Conflict", "another request has this id", [("id", "is taken")])
+        case JobUnknown():
+            return Problem(404, "Not Found", "there is no such job, or it has expired")
+        case ValidationError() | RequestValidationError():
+            return of_validation(error)
+        case ValueError() if isinstance(getattr(error, "field", None), str):
+            return Problem.of_field(error.field, str(error))  # type: ignore[attr-defined]
+        case HTTPException():
+            return Problem(
+                error.status_code,
+                _title(error.status_code),
+                str(error.detail),
+                headers=error.headers,
+            )
+    logger.error("a request failed", exc_info=error)
+    return Problem(500, _title(500), "the server met an error; see its log for the request id")
+
+
+def of_validation(error: ValidationError | RequestValidationError) -> Problem:
+    """Which fields of a request do not fit its schema."""
+    errors = []
+    status = 422
+    for found in error.errors():
+        if found["type"] == "json_invalid":
+            status = 400
+            errors.append(("body", f"is not JSON: {found.get('ctx', {}).get('error', '')}"))
+            continue
+        errors.append((field_of(found["loc"]), str(found["msg"]).removeprefix("Value error, ")))
+    detail = "; ".join(f"{field}: {message}" for field, message in errors)
+    return Problem(status, _title(status), detail, errors)
+
+
+def field_of(location: Sequence[int | str]) -> str:
+    """A field's path as a client writes it: `inputs[0].data`."""
+    parts = [part for index, part in enumerate(location) if index or part not in _ROOTS]
+    text = ""
+    for part in parts:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text or "body"
+
+
+def _title(status: int) -> str:
+    return HTTPStatus(status).phrase
+
+
+def request_id(request: Request) -> str:
+    """The id that the middleware gave to this request."""
+    found: str = request.scope.get("state", {}).get("request_id", "")
+    return found
+
+
+def respond(problem: Problem, instance: str = "", identity: str = "") -> JSONResponse:
+    return JSONResponse(
+        problem.document(instance, identity),
+        status_code=problem.status,
+        headers=problem.headers,
+        media_type=MEDIA_TYPE,
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of the app with a problem document."""
+
+    async def answer(request: Request, error: Exception) -> JSONResponse:
+        return respond(of_error(error), request.url.path, request_id(request))
+
+    for kind in (Problem, QueueFull, JobExists, JobUnknown, RequestValidationError, ValueError):
+        app.add_exception_handler(kind, answer)
+    app.add_exception_handler(HTTPException, answer)
+    app.add_exception_handler(Exception, answer)

@@ -1,0 +1,182 @@
+"""Finished jobs as JSON, PNG, WAV and NPY."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ancestral.api.problems import Problem
+from ancestral.broker import Entry, Job
+from ancestral.engine.values import from_bytes
+from ancestral.media import (
+    Levels,
+    Linear,
+    MuLaw,
+    Palette,
+    encode_npy,
+    encode_png,
+    heat_map_png,
+    pcm_bytes,
+    wav_header,
+)
+from ancestral.store import Manifest
+
+Array = npt.NDArray[Any]
+JSON, PNG, WAV, PCM = "application/json", "image/png", "audio/wav", "audio/pcm"
+NPY, SSE = "application/x-npy", "text/event-stream"
+
+
+def offered(manifest: Manifest) -> list[str]:
+    """The media types in which a model's samples can be given, JSON first."""
+    codec = manifest.data.media_codec
+    kinds = [JSON]
+    if isinstance(codec, Levels | Palette) and manifest.data.shape[0] in (1, 3):
+        kinds.append(PNG)
+    if isinstance(codec, MuLaw | Linear):
+        kinds += [WAV, PCM]
+    return [*kinds, NPY, SSE]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """A finished sampling job: what was said at its start, its items, what was said at its end."""
+
+    job: str
+    started: Mapping[str, Any]
+    items: Sequence[Array]
+    done: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        names = ("model", "seed", "first_item", "fingerprint", "derived", "notes")
+        scores = self.done["items"]
+        return {
+            "job": self.job,
+            **{name: self.started[name] for name in names},
+            "seconds": self.done["seconds"],
+            "sites_per_second": self.done["sites_per_second"],
+            "items": [
+                {**score, "data": item.tolist()}
+                for score, item in zip(scores, self.items, strict=True)
+            ],
+        }
+
+
+def assemble(job: str, entries: Sequence[Entry], manifest: Manifest) -> Sampled:
+    """The items from the chunks of a stream that ended well."""
+    started = entries[0].data
+    parts: dict[int, list[Array]] = {}
+    for entry in entries:
+        if entry.event == "output":
+            values = from_bytes(entry.payload, started["dtype"], started["dims_per_site"])
+            parts.setdefault(entry.data["item"], []).append(values)
+    items = [shaped(np.concatenate(parts[item]), manifest) for item in sorted(parts)]
+    return Sampled(job, started, items, entries[-1].data)
+
+
+def shaped(values: Array, manifest: Manifest) -> Array:
+    """An item in its own shape from values [S, C] in generation order."""
+    if not isinstance(manifest.order, str):
+        by_position = np.empty_like(values)
+        by_position[np.asarray(manifest.order)] = values
+        values = by_position
+    if manifest.data.kind == "image":
+        return values.T.reshape(manifest.data.shape)
+    return values[:, 0]
+
+
+def encoded(sampled: Sampled, manifest: Manifest, kind: str) -> bytes:
+    """The items as PNG (a grid for several), WAV, PCM (one item) or NPY [count, …]."""
+    codec = manifest.data.media_codec
+    if kind == PNG:
+        assert isinstance(codec, Levels | Palette)
+        return encode_png([item.astype(np.int64) for item in sampled.items], codec)
+    if kind in (WAV, PCM):
+        assert isinstance(codec, MuLaw | Linear)
+        pcm = pcm_bytes(sampled.items[0], codec)
+        return pcm if kind == PCM else sound_header(manifest, sampled.started) + pcm
+    dtype = {"float32": np.float32}.get(sampled.started["dtype"], sampled.started["dtype"])
+    return encode_npy(np.stack(sampled.items).astype(dtype))
+
+
+def sound_header(manifest: Manifest, started: Mapping[str, Any]) -> bytes:
+    """The WAV header of one item: its length is known before its first sample is."""
+    rate = manifest.data.sample_rate
+    assert rate is not None
+    return wav_header(rate, started["sites"])
+
+
+def to_pcm(payload: bytes, manifest: Manifest, dtype: str) -> bytes:
+    """A chunk of codes as 16-bit little-endian samples."""
+    codec = manifest.data.media_codec
+    assert isinstance(codec, MuLaw | Linear)
+    return pcm_bytes(from_bytes(payload, dtype, 1)[:, 0], codec)
+
+
+def content_type(kind: str, manifest: Manifest) -> str:
+    """`audio/pcm` names its rate and width."""
+    if kind == PCM:
+        return f"audio/pcm;rate={manifest.data.sample_rate};encoding=s16le;channels=1"
+    return kind
+
+
+def require_one(count: int, kind: str) -> None:
+    """A sound file holds one item."""
+    if kind in (WAV, PCM) and count != 1:
+        raise Problem.of_field("count", f"{kind} holds one item, not {count}")
+
+
+def scored(job: Job, last: Entry, manifest: Manifest) -> dict[str, Any]:
+    """A finished scoring job: of each item what was asked for, or why it could not be read."""
+    context = job.request["context"]
+    returned = context["return"]
+    scores = iter(last.data["scores"])
+    maps = iter(item_maps(job, last, manifest))
+    results: list[dict[str, Any]] = []
+    for index, item in enumerate(context["items"]):
+        if "error" in item:
+            results.append({"index": index, "error": item["error"]})
+            continue
+        score, nats = next(scores), next(maps, None)
+        if "error" in score:
+            problem = Problem.of_event(score["error"])
+            results.append({"index": index, "error": problem.document()})
+            continue
+        names = ["dimensions", "marginalised"]
+        names += [name for name in ("log_prob", "bits_per_dim") if name in returned]
+        names += ["percentile", "reference_n"] if "percentile" in returned else []
+        result = {"index": index, **{name: score[name] for name in names}}
+        if item["fit"]:
+            result["fit"] = item["fit"]
+        if nats is not None and "per_dim" in returned:
+            result["per_dim"] = nats.tolist()
+        if nats is not None and "heat_map" in returned:
+            result["heat_map"] = base64.b64encode(heat_map_png(nats)).decode()
+        results.append(result)
+    return {
+        "job": job.id,
+        "model": job.model,
+        "results": results,
+        "seconds": last.data["seconds"],
+    }
+
+
+def item_maps(job: Job, last: Entry, manifest: Manifest) -> list[Array]:
+    """Maps of nats shaped like the items; empty where none were asked for."""
+    if not last.payload:
+        return []
+    nats = np.frombuffer(last.payload, dtype="<f8")
+    maps, at = [], 0
+    for shape in job.request["shapes"]:
+        size = int(np.prod(shape))
+        flat = nats[at : at + size]
+        at += size
+        if manifest.data.kind == "image":  # [S, C] to [C, H, W]
+            maps.append(flat.reshape(-1, shape[0]).T.reshape(shape))
+        else:
+            maps.append(flat)
+    return maps

@@ -1,0 +1,229 @@
+"""What requests hold and answers say, as the OpenAPI document describes them."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+
+LARGEST_JSON_SEED = 2**53 - 1
+_DECIMAL = re.compile(r"[0-9]{1,20}")
+
+
+def _seed(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        if 0 <= value <= LARGEST_JSON_SEED:
+            return value
+        raise ValueError(f"an integer from 0 to {LARGEST_JSON_SEED} or a decimal string")
+    if isinstance(value, str) and _DECIMAL.fullmatch(value) and int(value) < 2**64:
+        return int(value)
+    raise ValueError("an integer from 0 to 2^53 - 1, or a decimal string below 2^64, is expected")
+
+
+Seed = Annotated[
+    int,
+    BeforeValidator(_seed),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 0, "maximum": LARGEST_JSON_SEED},
+                {"type": "string", "pattern": "^[0-9]{1,20}$"},
+            ]
+        }
+    ),
+]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Returned = Literal["log_prob", "bits_per_dim", "per_dim", "heat_map", "percentile"]
+RETURNED: tuple[Returned, ...] = ("log_prob", "bits_per_dim", "percentile")
+
+
+class Body(BaseModel):
+    """Base of requests: strict types, unknown fields are errors."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Queued(Body):
+    """What every job may say of its place in the queue."""
+
+    model: str = Field(description="NAME, or NAME/VERSION", min_length=1, max_length=128)
+    priority: Literal[1, 2, 3] = Field(2, description="1 is served first")
+    timeout_seconds: Positive | None = Field(
+        None, description="504 if no worker has started by then"
+    )
+
+
+class SampleBody(Queued):
+    """A sampling request."""
+
+    count: int = Field(1, ge=1, description="items")
+    seed: Seed | None = Field(None, description="drawn and returned where absent")
+    first_item: int = Field(0, ge=0, lt=2**32, description="item i is drawn as item first_item + i")
+    condition: dict[str, Any] | None = Field(None, description="by name; a list holds one per item")
+    temperature: float = Field(1.0, ge=0, le=100, allow_inf_nan=False)
+    top_k: int | None = Field(None, ge=1)
+    top_p: float | None = Field(None, gt=0, le=1, allow_inf_nan=False)
+    prefix: list[Any] | None = Field(None, description="the first sites in generation order")
+    known: list[Any] | None = Field(None, description="shaped like an item, null where to sample")
+    sites: int | None = Field(None, ge=1, description="length of items of open length")
+    seconds: Positive | None = Field(None, description="the same, in time")
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"model": "gated-pixelcnn-mnist", "count": 4, "seed": 7, "condition": {"label": 3}},
+                {"model": "wavenet-fsdd", "seconds": 0.5, "condition": {"digit": 2}},
+            ]
+        }
+    )
+
+    @model_validator(mode="after")
+    def _within(self) -> SampleBody:
+        if self.first_item + self.count > 2**32:
+            raise ValueError("first_item + count must not exceed 2^32")
+        return self
+
+
+class File(Body):
+    """A file in JSON."""
+
+    data: str = Field(description="base64 of the bytes of a PNG, JPEG, WAV or NPY file")
+    content_type: str | None = None
+
+
+class LogProbOptions(Queued):
+    """What a scoring request says beside its items."""
+
+    condition: dict[str, Any] | None = Field(None, description="by name; a list holds one per item")
+    returned: list[Returned] = Field(list(RETURNED), alias="return", min_length=1)
+    marginal: bool = Field(False, description="sum out labels that the condition does not give")
+    fit: bool = Field(False, description="resize, resample and cast, and say so")
+
+
+class LogProbBody(LogProbOptions):
+    """A scoring request in JSON."""
+
+    inputs: list[list[Any] | File] = Field(
+        min_length=1, description="items: nested numbers, or files in base64"
+    )
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "model": "made-binarized-mnist",
+                    "inputs": [{"data": "iVBORw0KGgo…", "content_type": "image/png"}],
+                    "return": ["log_prob", "bits_per_dim", "percentile"],
+                }
+            ]
+        }
+    )
+
+
+class FieldAtFault(BaseModel):
+    field: str
+    message: str
+
+
+class ProblemDocument(BaseModel):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str | None = None
+    request_id: str | None = None
+    errors: list[FieldAtFault] = Field(default_factory=list)
+
+
+class ItemScore(BaseModel):
+    """One item's score, or why it has none; nats in data units."""
+
+    index: int
+    log_prob: float | None = None
+    bits_per_dim: float | None = None
+    dimensions: int | None = None
+    percentile: float | None = Field(None, description="0-100 among held-out items; low: anomalous")
+    reference_n: int | None = None
+    marginalised: bool | None = None
+    fit: list[str] | None = Field(None, description="the steps that `fit` took")
+    per_dim: list[Any] | None = Field(None, description="nats, shaped like the item")
+    heat_map: str | None = Field(None, description="base64 of a PNG of the surprise, -nats")
+    error: ProblemDocument | None = None
+
+
+class LogProbAnswer(BaseModel):
+    job: str
+    model: str
+    results: list[ItemScore]
+    seconds: float
+
+
+class SampledItem(BaseModel):
+    item: int
+    log_prob: float = Field(description="nats of all sites under the untempered model")
+    sampled_log_prob: float = Field(description="nats of the values that were not given")
+    bits_per_dim: float
+    dimensions: int
+    data: list[Any] = Field(description="codes, shaped like an item")
+
+
+class SampleAnswer(BaseModel):
+    job: str
+    model: str
+    seed: int | str
+    first_item: int
+    fingerprint: str
+    derived: bool
+    seconds: float
+    sites_per_second: float
+    notes: list[str]
+    items: list[SampledItem]
+
+
+class JobAnswer(BaseModel):
+    """A job on its way; a finished sampling or scoring job answers with its result instead."""
+
+    id: str
+    model: str
+    kind: Literal["sample", "score", "control"]
+    state: Literal["queued", "running", "done", "failed", "canceled"]
+    ahead: int = Field(description="jobs that wait before it")
+    progress: dict[str, Any]
+    submitted: float = Field(description="seconds since the epoch")
+    cancel_requested: bool
+    error: ProblemDocument | None = None
+
+
+class ModelAnswer(BaseModel):
+    name: str
+    version: int
+    versions: list[int]
+    state: Literal["unloaded", "loading", "ready", "failed"]
+    error: str | None
+    family: str
+    kind: str
+    shape: list[int]
+    levels: int | None
+    sample_rate: int | None
+    codec: dict[str, Any] | None
+    palette: list[list[int]] | None
+    sites: int | None = Field(description="null where the length is open")
+    length: dict[str, int] | None
+    dims_per_site: int
+    likelihood: str
+    conditions: list[dict[str, Any]]
+    reference_n: int
+    reference_marginal: bool | None
+    derived: bool | None
+    runtime: str | None
+    fingerprint: str | None
+    slots_total: int
+    slots_in_use: int
+    manifest: dict[str, Any] | None = None
+
+
+class ModelList(BaseModel):
+    models: list[ModelAnswer]

@@ -1,0 +1,125 @@
+"""What the routes share: settings, the queue, the catalogue and the API's own metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from starlette.requests import HTTPConnection
+
+from ancestral.api.catalogue import Catalogue, label_of, require_served
+from ancestral.api.following import cancel
+from ancestral.api.problems import Problem
+from ancestral.api.schemas import SampleBody
+from ancestral.broker import Job, Queue, QueueFull
+from ancestral.engine.request import SampleRequest, checked_sample, sample_bytes
+from ancestral.engine.sampling import fresh_seed
+from ancestral.settings import Settings
+from ancestral.store import Manifest
+
+
+class ApiMetrics:
+    """What the API counts; the workers count the rest."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.rejections = Counter(
+            "ancestral_admission_rejections",
+            "Requests refused because the queue is full",
+            ("model", "reason"),
+            registry=registry,
+        )
+        self.waiting = Gauge(
+            "ancestral_requests_waiting",
+            "Jobs that no worker has taken",
+            ("model",),
+            registry=registry,
+        )
+        self.sockets = Gauge(
+            "ancestral_websockets_open", "Open WebSocket connections", registry=registry
+        )
+
+
+@dataclass(slots=True)
+class Services:
+    """One process's."""
+
+    settings: Settings
+    queue: Queue
+    catalogue: Catalogue
+    registry: CollectorRegistry
+    metrics: ApiMetrics
+    wanted: set[str] = field(default_factory=set)  # models without which we are not ready
+    draining: bool = False
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def served(self, name: str, version: int | None = None) -> Manifest:
+        """The manifest of a model that a worker serves. Raises a problem naming `model`."""
+        if self.draining:
+            raise Problem(503, "Draining", "the server is about to stop", (), {"Retry-After": "5"})
+        manifest = self.catalogue.manifest(name, version)
+        require_served(await self.queue.workers(), label_of(manifest))
+        return manifest
+
+    async def submit(self, job: Job) -> bool:
+        """Queue a job; counts refusals. False where it was there before."""
+        try:
+            return await self.queue.submit(job)
+        except QueueFull as error:
+            self.metrics.rejections.labels(job.model, error.reason).inc()
+            raise
+
+    def cancel_soon(self, job: str) -> None:
+        """Cancel a job whose client has gone, from a task that is being cancelled itself."""
+        task = asyncio.get_running_loop().create_task(cancel(self.queue, job))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def sample_job(
+        self, body: SampleBody, identity: str | None = None, digest: str = ""
+    ) -> tuple[Job, Manifest]:
+        """A checked sampling job, ready to be submitted."""
+        manifest = await self.served(body.model)
+        if body.count > self.settings.max_items:
+            raise Problem.of_field("count", f"{self.settings.max_items} items at most")
+        request: SampleRequest = checked_sample(
+            manifest,
+            count=body.count,
+            seed=fresh_seed() if body.seed is None else body.seed,
+            sites=body.sites,
+            seconds=body.seconds,
+            first_item=body.first_item,
+            condition=body.condition,
+            temperature=body.temperature,
+            top_k=body.top_k,
+            top_p=body.top_p,
+            prefix=body.prefix,
+            known=body.known,
+        )
+        size = sample_bytes(manifest, request)
+        if size > self.settings.max_output_bytes:
+            detail = f"{size} bytes of values; {self.settings.max_output_bytes} are given at most"
+            raise Problem.of_field("count", detail, 413)
+        job = Job(
+            id=identity or new_id(),
+            model=label_of(manifest),
+            lane="sample",
+            request=request.to_json(),
+            items=body.count,
+            priority=body.priority,
+            timeout=body.timeout_seconds,
+            output_bytes=size,
+            digest=digest,
+        )
+        return job, manifest
+
+
+def new_id() -> str:
+    return uuid.uuid4().hex
+
+
+def services_of(connection: HTTPConnection) -> Services:
+    """The services of the app that serves this connection."""
+    found: Services = connection.app.state.services
+    return found
