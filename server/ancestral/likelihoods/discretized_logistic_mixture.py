@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ancestral.likelihoods.base import check_count, refuse_cuts
-from ancestral.likelihoods.logistic import bin_log_prob, draw_code, to_signed
+from ancestral.likelihoods.logistic import bin_log_prob, deviation, nearest_code, to_signed
 from ancestral.likelihoods.mixture import choose_component
 
 _MIN_LOG_SCALE = -7.0
@@ -52,7 +52,7 @@ class DiscretizedLogisticMixture:
 
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
         """[..., C] nats: log p(x_c | x_1 … x_c-1), the component summed out."""
-        logits, means, log_scales, coefficients = self._split(params)
+        logits, means, log_scales, coefficients = _split(params, self.channels)
         points = to_signed(x, self.levels, params.dtype).unsqueeze(-1)
         moved = [
             _mean(channel, means, coefficients, points.unbind(-2))
@@ -75,36 +75,31 @@ class DiscretizedLogisticMixture:
     ) -> Tensor:
         """Codes [..., C]: the component from u[..., 0, 0], channel c from u[..., c, 1]."""
         refuse_cuts(self.name, top_k, top_p)
-        logits, *rest = self._split(params)
+        logits = params[..., 0, : self.components]
         component = choose_component(logits, u[..., 0, 0], temperature)  # [..., 1]
-        means, log_scales, coefficients = (
-            values.gather(-1, component.unsqueeze(-2).expand(*values.shape[:-1], 1)).squeeze(-1)
-            for values in rest
-        )  # [..., C] each
+        # the chosen component's vector, as of a mixture of one
+        one = params.reshape(*params.shape[:-2], -1, self.components)
+        one = one.gather(-1, component.unsqueeze(-2).expand(*one.shape[:-1], 1)).mT
+        _, means, log_scales, coefficients = _split(one, self.channels)
+        away = deviation(log_scales, u[..., 1:], temperature)  # [..., C, 1]
         codes: list[Tensor] = []
         points: list[Tensor] = []
         for channel in range(self.channels):
-            mean = _mean(channel, means.unsqueeze(-1), coefficients.unsqueeze(-1), points)
-            code = draw_code(
-                mean.squeeze(-1),
-                log_scales[..., channel],
-                u[..., channel, 1],
-                self.levels,
-                temperature,
-            )
-            codes.append(code)
-            points.append(to_signed(code, self.levels, params.dtype).unsqueeze(-1))
-        return torch.stack(codes, -1)
+            mean = _mean(channel, means, coefficients, points)
+            codes.append(nearest_code(mean.double() + away[..., channel, :], self.levels))
+            points.append(to_signed(codes[-1], self.levels, params.dtype))
+        return torch.cat(codes, -1)
 
-    def _split(self, params: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Logits [..., M], then means, log-scales and coefficients [..., C, M]."""
-        vector = params.squeeze(-2)
-        logits = vector[..., : self.components]
-        each = vector[..., self.components :]
-        each = each.reshape(*each.shape[:-1], self.channels, -1, self.components)
-        means, log_scales = each[..., 0, :], each[..., 1, :].clamp(_MIN_LOG_SCALE)
-        coefficients = each[..., 2:, :].sum(-2).tanh()  # of one channel there are none: zero
-        return logits, means, log_scales, coefficients
+
+def _split(params: Tensor, channels: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """[..., 1, P] as logits [..., M], and means, log-scales and coefficients [..., C, M]."""
+    vector = params.squeeze(-2)
+    vector = vector.reshape(*vector.shape[:-1], 10 if channels == 3 else 3, -1)
+    logits, each = vector[..., 0, :], vector[..., 1:, :]
+    each = each.reshape(*each.shape[:-2], channels, -1, each.shape[-1])
+    means, log_scales = each[..., 0, :], each[..., 1, :].clamp(_MIN_LOG_SCALE)
+    coefficients = each[..., 2:, :].sum(-2).tanh()  # of one channel there are none: zero
+    return logits, means, log_scales, coefficients
 
 
 def _mean(

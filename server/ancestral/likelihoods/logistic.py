@@ -32,15 +32,17 @@ def bin_log_prob(codes: Tensor, mean: Tensor, log_scale: Tensor, levels: int) ->
     return torch.where((codes > 0) & (codes < levels - 1), inside, ends)
 
 
-def draw_code(
-    mean: Tensor, log_scale: Tensor, u: Tensor, levels: int, temperature: float
-) -> Tensor:
-    """Codes by inverse CDF of uniforms u: exactly the bins' probabilities.
+def deviation(log_scale: Tensor, u: Tensor, temperature: float) -> Tensor:
+    """Distances from the mean by inverse CDF of uniforms u, in float64.
 
-    `temperature` multiplies the scale; at 0 this is the code nearest to the mean.
+    `temperature` multiplies the scale. With `nearest_code` this draws codes by exactly the bins'
+    probabilities.
     """
     u = u.double()
-    scale = log_scale.double().exp() * temperature
-    value = mean.double() + scale * (u.log() - torch.log1p(-u))
-    nearest = torch.floor((value + 1) * ((levels - 1) / 2) + 0.5)
-    return nearest.clamp(0, levels - 1).long()
+    return log_scale.double().exp() * temperature * (u.log() - torch.log1p(-u))
+
+
+def nearest_code(value: Tensor, levels: int) -> Tensor:
+    """The codes in whose bins points of the real line fall."""
+    steps = (value + 1) * ((levels - 1) / 2) + 0.5
+    return steps.floor().clamp(0, levels - 1).long()

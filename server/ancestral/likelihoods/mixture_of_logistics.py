@@ -11,7 +11,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from ancestral.likelihoods.base import check_count, refuse_cuts
-from ancestral.likelihoods.logistic import bin_log_prob, draw_code
+from ancestral.likelihoods.logistic import bin_log_prob, deviation, nearest_code
 from ancestral.likelihoods.mixture import choose_component, of_component, split
 
 # keeps exp(-log_scale) finite in float32; a component as narrow already holds but one code
@@ -60,4 +60,5 @@ class MixtureOfLogistics:
         chosen = choose_component(logits, u[..., 0], temperature)
         mean = of_component(means, chosen)
         log_scale = of_component(log_scales, chosen).clamp(_MIN_LOG_SCALE)
-        return draw_code(mean, log_scale, u[..., 1], self.levels, temperature)
+        value = mean.double() + deviation(log_scale, u[..., 1], temperature)
+        return nearest_code(value, self.levels)
