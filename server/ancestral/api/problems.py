@@ -19,6 +19,8 @@ logger = logging.getLogger("ancestral.api")
 
 MEDIA_TYPE = "application/problem+json"
 _ROOTS = {"body", "query", "path", "header"}  # where FastAPI says that a field lies
+_KINDS = {"File", "list[any]"}  # what pydantic calls the members of a union
+_TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}  # RFC 9110's; Python's vary
 _LONGEST = 300  # characters of a message
 
 
@@ -116,6 +118,7 @@ def of_validation(error: ValidationError | RequestValidationError) -> Problem:
 def field_of(location: Sequence[int | str]) -> str:
     """A field's path as a client writes it: `inputs[0].data`."""
     parts = [part for index, part in enumerate(location) if index or part not in _ROOTS]
+    parts = [part for part in parts if part not in _KINDS]
     text = ""
     for part in parts:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
@@ -123,7 +126,7 @@ def field_of(location: Sequence[int | str]) -> str:
 
 
 def _title(status: int) -> str:
-    return HTTPStatus(status).phrase
+    return _TITLES.get(status) or HTTPStatus(status).phrase
 
 
 def request_id(request: Request) -> str:

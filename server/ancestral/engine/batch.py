@@ -42,7 +42,7 @@ class RunningBatch:
         self._runtime: Runtime = model.new_runtime(limits.slots)
         self._works: dict[str, Work] = {}
         self._slots: dict[int, Work] = {}
-        self._bytes = 0
+        self._bytes: dict[int, int] = {}  # by slot
         self._arrivals = 0
         self._pace = Pace()
         self._out: list[Publication] = []
@@ -119,7 +119,7 @@ class RunningBatch:
         metrics.held.labels(label).set(len(self._works) - running)
         metrics.slots_in_use.labels(label).set(len(self._slots))
         metrics.slots_total.labels(label).set(self._limits.slots)
-        metrics.cache_bytes.labels(label).set(self._bytes)
+        metrics.cache_bytes.labels(label).set(sum(self._bytes.values()))
 
     # Admit.
 
@@ -130,7 +130,7 @@ class RunningBatch:
                 return
             work = min(waiting, key=lambda w: (w.job.priority, len(w.running), w.arrival))
             need = self._runtime.slot_bytes(work.request.sites)
-            if self._bytes + need > self._limits.slot_bytes:
+            if sum(self._bytes.values()) + need > self._limits.slot_bytes:
                 if self._slots:
                     return  # its turn comes when a slot is given back
                 detail = (
@@ -153,7 +153,7 @@ class RunningBatch:
         self._metrics.prefill.labels(self._label).observe(now - before)
         work.running[slot] = item
         self._slots[slot] = work
-        self._bytes += self._runtime.slot_bytes(work.request.sites)
+        self._bytes[slot] = self._runtime.slot_bytes(work.request.sites)
         self._pace.restart()
         if work.started is None:
             work.started = now
@@ -199,7 +199,7 @@ class RunningBatch:
         work = self._slots.pop(slot)
         work.running.pop(slot)
         self._runtime.close(slot)
-        self._bytes -= self._runtime.slot_bytes(work.request.sites)
+        del self._bytes[slot]
 
     def _end(self, work: Work, last: Publication) -> None:
         for slot in list(work.running):
@@ -220,7 +220,7 @@ class RunningBatch:
         suspects = list(dict.fromkeys(self._slots.values()))
         self._runtime = self._model.new_runtime(self._limits.slots)
         self._slots.clear()
-        self._bytes = 0
+        self._bytes.clear()
         for work in suspects:
             items = list(work.running.values())
             work.running.clear()
