@@ -85,7 +85,8 @@ class GatedPixelCNN(nn.Module):
         )
 
     def forward(self, x: Tensor, *labels: Tensor) -> Tensor:
-        vertical, horizontal = self.first_vertical(x), self.first_horizontal(x)
+        vertical: Tensor = self.first_vertical(x)
+        horizontal: Tensor = self.first_horizontal(x)
         for layer in self.layers:
             vertical, horizontal = layer(vertical, horizontal, *labels)
         for conv in self.final:

@@ -133,8 +133,8 @@ class Block(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         h = h + self.project(self.attend(self.norm_attention(h)))
-        h = h + self.mlp_out(F.gelu(self.mlp_in(self.norm_mlp(h))))
-        return h
+        mlp: Tensor = self.mlp_out(F.gelu(self.mlp_in(self.norm_mlp(h))))
+        return h + mlp
 
     def attend(self, x: Tensor) -> Tensor:
         batch, sites, width = x.shape
@@ -143,7 +143,7 @@ class Block(nn.Module):
         if self.explicit:
             scores = q @ k.transpose(-2, -1) / math.sqrt(width // self.heads)
             future = torch.ones(sites, sites, dtype=torch.bool, device=x.device).triu(1)
-            mixed = scores.masked_fill(future, -math.inf).softmax(-1) @ v
+            mixed: Tensor = scores.masked_fill(future, -math.inf).softmax(-1) @ v
         else:
             mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         return mixed.transpose(1, 2).reshape(batch, sites, width)

@@ -93,7 +93,7 @@ class MADE(nn.Module):
         out: Tensor = self.output(h)
         if self.direct is not None:
             out = out + self.direct(flat)
-        return out.unflatten(1, (-1, self.n_params))
+        return out.reshape(x.shape[0], -1, self.n_params)
 
 
 class MaskedLinear(nn.Linear):

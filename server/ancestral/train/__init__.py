@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ancestral.train.calibration import calibrate
 from ancestral.train.datasets import DataError
 from ancestral.train.recipe import Recipe, RecipeError, read_recipe
 from ancestral.train.run import train
 
-__all__ = ["DataError", "Recipe", "RecipeError", "read_recipe", "train"]
+__all__ = ["DataError", "Recipe", "RecipeError", "calibrate", "read_recipe", "train"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 
 from ancestral.media import MediaError, MuLaw, decode
+from ancestral.store.manifest import Data
 from ancestral.train.recipe import Recipe
 
 VARIABLE = "ANCESTRAL_DATA"  # the folder of the data sets that recipes name
@@ -47,6 +48,17 @@ class Split:
         codes = np.stack([self.items[i] for i in index]).astype(np.int64)
         labels = tuple(torch.from_numpy(values[np.asarray(index)]) for values in self.labels)
         return torch.from_numpy(codes), labels
+
+    def runs(self, count: int, most: int) -> Iterator[tuple[int, int]]:
+        """(first, size) of consecutive items of one shape among the first `count`."""
+        first = 0
+        while first < count:
+            end = first + 1
+            shape = self.items[first].shape
+            while end < min(count, first + most) and self.items[end].shape == shape:
+                end += 1
+            yield first, end - first
+            first = end
 
 
 @dataclass(frozen=True)
@@ -153,29 +165,27 @@ NAMED: dict[str, Callable[[Recipe, dict[str, Array]], DataSet]] = {
 }
 
 
+def files_of(folder: Path) -> list[Path]:
+    """The PNG, JPEG, WAV and NPY files under a folder, by name. Raises DataError."""
+    if not folder.is_dir():
+        raise DataError(f"{folder}: there is no such folder")
+    return sorted(file for file in folder.rglob("*") if file.suffix.lower() in _FILES)
+
+
 def from_folder(recipe: Recipe, folder: Path) -> DataSet:
     """PNG, JPEG, WAV or NPY files under `folder`, of the recipe's shape and levels.
 
     With a label condition the name of each file's folder is its class number. Every tenth file
     (by name) validates and every tenth tests; both serve as the reference.
     """
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in _FILES)
+    files = files_of(folder)
     if len(files) < 3 * HOLD_OUT:
         raise DataError(
             f"{folder}: holds {len(files)} PNG, JPEG, WAV or NPY files; "
             f"{3 * HOLD_OUT} are the least"
         )
-    data = recipe.data
-    items: list[Array] = []
-    labels: list[int] = []
-    for file in files:
-        try:
-            item, _ = decode(file.read_bytes(), None, data.spec, data.media_codec)
-        except MediaError as error:
-            raise DataError(f"{file}: {error}") from error
-        items.append(np.asarray(item))
-        if recipe.conditions:
-            labels.append(_label(recipe, file))
+    items = read_items(files, recipe.data)
+    labels = [_label(recipe, file) for file in files] if recipe.conditions else []
     whole = Split(items, (np.asarray(labels, dtype=np.int64),) if recipe.conditions else ())
     numbers = np.arange(len(files)) % HOLD_OUT
     return DataSet(
@@ -184,6 +194,18 @@ def from_folder(recipe: Recipe, folder: Path) -> DataSet:
         whole.take(np.flatnonzero(numbers == 1)),
         f"{len(files)} files of the folder {folder.name}",
     )
+
+
+def read_items(files: Sequence[Path], data: Data) -> list[Array]:
+    """Every file as codes. Raises DataError naming the first that does not fit the data."""
+    items: list[Array] = []
+    for file in files:
+        try:
+            item, _ = decode(file.read_bytes(), None, data.spec, data.media_codec)
+        except MediaError as error:
+            raise DataError(f"{file}: {error}") from error
+        items.append(np.asarray(item))
+    return items
 
 
 def _label(recipe: Recipe, file: Path) -> int:

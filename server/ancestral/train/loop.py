@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +17,11 @@ from torch import Tensor, nn
 from ancestral.models.network import Network
 from ancestral.train.batches import Batches
 from ancestral.train.datasets import Split
+from ancestral.train.muon import Muon
 from ancestral.train.recipe import Training
 
 SAVE_SECONDS = 60.0  # between two checkpoints
+VALIDATION_BATCH = 16
 Report = Callable[[int, float, float | None], None]  # step, training and validation bits/dim
 
 
@@ -44,15 +46,18 @@ def rate(training: Training, step: int) -> float:
 
 
 def optimizers_for(module: nn.Module, training: Training) -> list[torch.optim.Optimizer]:
-    """AdamW without decay of vectors; under `muon` the matrices of blocks go to Muon instead."""
+    """AdamW without decay of vectors; under `muon` the layers' matrices go to Muon instead."""
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     vectors: list[nn.Parameter] = []
     for name, parameter in module.named_parameters():
-        if training.optimizer == "muon" and parameter.dim() == 2 and name.startswith("blocks."):
+        inner = name.startswith(("blocks.", "layers.")) and "labels" not in name
+        if parameter.dim() < 2:
+            vectors.append(parameter)
+        elif training.optimizer == "muon" and inner:
             matrices.append(parameter)
         else:
-            (others if parameter.dim() > 1 else vectors).append(parameter)
+            others.append(parameter)
     groups = [
         {"params": others, "weight_decay": training.weight_decay},
         {"params": vectors, "weight_decay": 0.0},
@@ -65,14 +70,7 @@ def optimizers_for(module: nn.Module, training: Training) -> list[torch.optim.Op
         )
     ]
     if matrices:
-        made.append(
-            torch.optim.Muon(
-                matrices,
-                lr=training.learning_rate,
-                weight_decay=training.weight_decay,
-                adjust_lr_fn="match_rms_adamw",
-            )
-        )
+        made.append(Muon(matrices, lr=training.learning_rate, weight_decay=training.weight_decay))
     return made
 
 
@@ -153,7 +151,7 @@ def validate(network: Network, state: State, validation: Split, training: Traini
     count = min(training.validate_items, len(validation))
     nats = dims = 0.0
     with torch.inference_mode():
-        for first, size in runs(validation, count, training.batch):
+        for first, size in validation.runs(count, VALIDATION_BATCH):
             codes, conditions = validation.batch(range(first, first + size))
             values = codes[..., : training.longest] if codes.dim() == 2 else codes
             nats += float(network.nats_per_item(values, *conditions).double().sum())
@@ -164,18 +162,6 @@ def validate(network: Network, state: State, validation: Split, training: Traini
         state.best = {name: tensor.clone() for name, tensor in state.average.items()}
     state.module.load_state_dict(current)
     return bits
-
-
-def runs(split: Split, count: int, batch: int) -> Iterator[tuple[int, int]]:
-    """(first, size) of consecutive items of one size, at most `batch` together."""
-    first = 0
-    while first < count:
-        size = 1
-        shape = split.items[first].shape
-        while size < batch and first + size < count and split.items[first + size].shape == shape:
-            size += 1
-        yield first, size
-        first += size
 
 
 def save(state: State, file: Path) -> None:

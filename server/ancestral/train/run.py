@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
 import time
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from ancestral.models.network import Network
 from ancestral.train import datasets
 from ancestral.train.batches import Batches
 from ancestral.train.loop import fit
+from ancestral.train.publish import command_of, publish
 from ancestral.train.recipe import Recipe, read_recipe
 
 PLAIN_SECONDS = 30.0  # between two lines where the output is no terminal
@@ -72,14 +76,27 @@ def train(
     """Train the recipe's package and publish it as `output/NAME/VERSION`; the folder's path.
 
     `data` is a folder of the user's own files; None: the set that the recipe names, from the
-    folder ANCESTRAL_DATA. A run that was broken off goes on where `output/.training/NAME` stands,
-    unless `resume` is false. Raises RecipeError and DataError.
+    folder ANCESTRAL_DATA. A run that was broken off goes on where its checkpoint in
+    `output/.training` stands, unless `resume` is false. An existing package is kept: the new one
+    takes the next version. Raises RecipeError and DataError.
     """
     plan = read_recipe(recipe)
     loaded = datasets.load(plan, data)
-    folder = output / ".training" / plan.name
+    output.mkdir(parents=True, exist_ok=True)
+    folder = output / ".training" / f"{plan.name}-{identity(plan, loaded)}"
     network = fitted(plan, loaded, folder, resume=resume, progress=progress)
-    return folder
+    path = publish(plan, network, loaded, output, command_of(recipe, data), progress=progress)
+    shutil.rmtree(folder)
+    if not any(folder.parent.iterdir()):
+        folder.parent.rmdir()
+    return path
+
+
+def identity(recipe: Recipe, data: datasets.DataSet) -> str:
+    """A digest of what a run may not change when it is resumed: all but its length and its card."""
+    fixed = recipe.model_dump(mode="json", exclude={"card": True, "training": {"steps", "decay"}})
+    whole = [fixed, data.description, len(data.train)]
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:8]
 
 
 class _Display:

@@ -1,0 +1,106 @@
+"""Scores of held-out items: the figures of a model card, and what percentiles are ranks among."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.progress import Progress
+from safetensors.torch import load_file
+
+from ancestral.models.data import ConditionSpec
+from ancestral.models.network import Network
+from ancestral.runtimes.scorer import Scorer
+from ancestral.store.manifest import Reference
+from ancestral.store.package import CARD, WEIGHTS, load_package, save_package
+from ancestral.train.datasets import DataError, Split, files_of, read_items
+
+BATCH = 50  # items scored at a time
+LEAST = 20  # files that make a reference: a rank among fewer says little
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Scores of items, in their order: nats and dimensions of each."""
+
+    nats: npt.NDArray[np.float64]
+    dimensions: npt.NDArray[np.int64]
+
+    @property
+    def bits_per_dim(self) -> float:
+        """Of all items together: every dimension counts the same."""
+        return float(-self.nats.sum() / (self.dimensions.sum() * math.log(2)))
+
+    @property
+    def nats_per_item(self) -> float:
+        """The mean negative log-likelihood of an item, as papers give it."""
+        return float(-self.nats.mean())
+
+    def reference(self, *, open_length: bool, marginal: bool) -> Reference:
+        """Ascending log_prob, or bits/dim negated where lengths differ."""
+        scores = self.nats
+        if open_length:
+            scores = self.nats / (self.dimensions * math.log(2))
+        ranked = np.round(np.sort(scores), 4)
+        return Reference(
+            unit="-bits/dim" if open_length else "nats",
+            scores=tuple(float(score) for score in ranked),
+            marginal=marginal,
+        )
+
+
+def score(
+    network: Network,
+    conditions: Sequence[ConditionSpec],
+    split: Split,
+    *,
+    progress: bool = False,
+) -> HeldOut:
+    """Score every item under its own labels, or with the labels summed out where it has none."""
+    scorer = Scorer(network, conditions)
+    nats = np.zeros(len(split))
+    dimensions = np.zeros(len(split), dtype=np.int64)
+    with Progress(console=Console(stderr=True), disable=not progress) as display:
+        task = display.add_task("scoring", total=len(split))
+        for first, size in split.runs(len(split), BATCH):
+            codes, labels = split.batch(range(first, first + size))
+            if conditions and not labels:
+                per_dim = scorer.marginal(codes, [None] * len(conditions))
+            else:
+                per_dim = scorer.per_dim(codes, labels)
+            rows = slice(first, first + size)
+            nats[rows] = per_dim.flatten(1).sum(1).numpy()
+            dimensions[rows] = per_dim[0].numel()
+            display.advance(task, size)
+    return HeldOut(nats, dimensions)
+
+
+def calibrate(path: Path, data: Path, *, progress: bool = True) -> Reference:
+    """Make the scores of the files under `data` the reference of the package folder `path`.
+
+    The files should be normal items that the model was not trained on. Labels are summed out.
+    Raises DataError for files that do not fit the model, PackageError for a broken package.
+    """
+    package = load_package(path)
+    files = files_of(data)
+    if len(files) < LEAST:
+        raise DataError(f"{data}: holds {len(files)} items; a reference needs {LEAST}")
+    split = Split(read_items(files, package.manifest.data))
+    scores = score(package.network, package.conditions, split, progress=progress)
+    reference = scores.reference(
+        open_length=not package.data.shape, marginal=bool(package.conditions)
+    )
+    manifest = package.manifest.model_copy(update={"reference": reference})
+    save_package(
+        path.parent.parent,
+        manifest,
+        load_file(path / WEIGHTS),  # as they are stored, in their precision
+        (path / CARD).read_text(encoding="utf-8"),
+        replace=True,
+    )
+    return reference
