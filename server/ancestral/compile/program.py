@@ -34,6 +34,13 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
+class Absent:
+    """The part of an operand that nothing reads further on, `size` elements; it stands as zeros."""
+
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ring:
     """A cache of the last `length` rows (grid) or steps (flat) of a step's result.
 
@@ -52,7 +59,7 @@ class Step:
     It computes index (row − lead[0], column − lead[1]) of a value of `extent` rows and columns:
     a whole row at once in phase "row", one site in phase "site". `sub` says, for each payload
     element, before which of the site's channels it is computed (the number of channels: after
-    the last has been drawn).
+    the last has been drawn; −1: never, nothing reads it).
     """
 
     name: str
@@ -60,7 +67,7 @@ class Step:
     op: str
     source: str
     attrs: dict[str, Any]
-    operands: tuple[Any, ...]  # Read, Table, Fixed or a number
+    operands: tuple[Any, ...]  # Read, Table, Fixed, Absent or a number
     payload: int
     space: Space
     extent: tuple[int, int]

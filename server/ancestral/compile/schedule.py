@@ -26,11 +26,12 @@ from ancestral.compile.place import (
     moved,
     split_key,
 )
-from ancestral.compile.program import Phase, Read, Ring, Step
+from ancestral.compile.program import Absent, Phase, Read, Ring, Step
 
 # Values whose elements may be computed a group at a time, each before the channel that needs it.
 SPLITTABLE = {"pointwise", "copy", "linear", "conv", "cat", "embedding", "one-hot"}
 
+UNREAD = -1  # the sub-step of elements that nothing reads
 _ROW_START = -(1 << 18)  # the column at which row steps run: before every site
 
 
@@ -86,15 +87,17 @@ def _place(value: Value, wanted: Ints, subs: int) -> Slot:
         return Slot("row", (row, 0), np.zeros(value.payload, dtype=np.int64))
     splittable = value.kind in SPLITTABLE and value.attrs.get("outer", 1) == 1
     for lead in ((0, 0), (row, col)):
-        sub = np.full(value.payload, subs, dtype=np.int64)
+        sub = np.full(value.payload, UNREAD, dtype=np.int64)
         for i in np.flatnonzero(needed):
             r, c, s = split_key(int(wanted[i]))
-            if (r, c) == lead:
-                sub[i] = min(s, subs)
+            sub[i] = min(s, subs) if (r, c) == lead else subs
+        first_sub = sub[needed].min()
         if not splittable:
-            sub[:] = sub[needed].min()
-        at = np.array([key(*lead, int(s)) for s in sub], dtype=np.int64)
-        if (value.ready[needed] < at[needed]).all() and (at[needed] <= wanted[needed]).all():
+            sub[:] = first_sub
+        elif (sub[needed] == first_sub).all():
+            sub[:] = first_sub  # what nothing reads comes along: one product, no gather
+        at = np.array([key(*lead, int(s)) for s in sub[needed]], dtype=np.int64)
+        if (value.ready[needed] < at).all() and (at <= wanted[needed]).all():
             return Slot("site", lead, sub)
     raise CompileError(f"{value.op} at {value.source}: no moment lies between its inputs and use")
 
@@ -123,7 +126,9 @@ def _steps(values: list[Value], slots: dict[int, Slot], params: View, columns: i
         slot = slots[id(value)]
         operands: list[Any] = []
         for position, operand in enumerate(value.operands):
-            if isinstance(operand, Take):
+            if isinstance(operand, Take) and id(operand.view.value) not in slots:
+                operands.append(Absent(operand.pmap.size))
+            elif isinstance(operand, Take):
                 past = position > 0 and value.kind in ("scores", "mix", "attend")
                 taps = operand.taps
                 if past:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ancestral.compile.place import Fixed, Ints, Table
-from ancestral.compile.program import Read, Step, StepProgram
+from ancestral.compile.program import Absent, Read, Step, StepProgram
 from ancestral.runtimes.activations import activations
 from ancestral.runtimes.attention import KeyCaches, attention_kernel
 from ancestral.runtimes.fetch import Fetch, fetch, lookup
@@ -236,6 +236,9 @@ class Lattice:
                 operands.append(fetch(self, operand, step, narrow))
             elif isinstance(operand, Table):
                 operands.append(lookup(self, operand, step, narrow))
+            elif isinstance(operand, Absent):
+                zeros = torch.zeros(operand.size, dtype=self.dtype, device=self.device)
+                operands.append(lambda at, zeros=zeros: zeros)
             elif not isinstance(operand, Fixed):
                 operands.append(_number(operand, self.dtype))
         if step.kind in ("embedding", "one-hot") and elements is not None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ancestral.compile.place import Fixed, Ints, Table
-from ancestral.compile.program import Read, Step, StepProgram
+from ancestral.compile.program import Absent, Read, Step, StepProgram
 from ancestral.runtimes.activations import activations
 from ancestral.runtimes.kernels import kernel, split
 from ancestral.runtimes.tables import Tables
@@ -142,7 +142,7 @@ class Points:
         weights = self.graph.constants
         groups: list[list[Group]] = [[] for _ in range(self.program.subs + 1)]
         for step in self.program.steps[1:]:
-            for sub in np.unique(step.sub):
+            for sub in np.unique(step.sub[step.sub >= 0]):
                 elements = np.flatnonzero(step.sub == sub)
                 groups[int(sub)].append(self._group(step, weights, elements))
         return groups
@@ -187,6 +187,9 @@ class Points:
                 return found if picked is None else found[..., picked]
 
             return entry
+        if isinstance(operand, Absent):
+            zeros = torch.zeros(operand.size, dtype=self.dtype, device=self.device)
+            return lambda rows: zeros
         if isinstance(operand, torch.dtype) and operand.is_floating_point:
             return self.dtype
         return operand
