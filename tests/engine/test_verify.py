@@ -26,6 +26,7 @@ def test_derived_samplers_hold_every_invariant(tmp_path: Path, name: str) -> Non
         "one likelihood, total",
         "neighbour independence",
         "seeds",
+        "prefix and replay",
     ]
     assert report.to_json()["ok"] is True
 

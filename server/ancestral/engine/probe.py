@@ -1,0 +1,152 @@
+"""A sampler as its users see it: items drawn alone, in company, again, and from where they were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ancestral.engine.model import Model, RuntimeKind
+from ancestral.engine.parity import (
+    Drawn,
+    finish,
+    first_conditions,
+    forward_params,
+    random_values,
+)
+from ancestral.runtimes.base import SlotRequest
+
+FLOAT64_LIMIT = 1e-10  # of the params' scale
+FLOAT32_LIMIT = 1e-4
+NAIVE_SITES = 16  # drawn by the naive runtime, behind a known prefix: each costs a forward pass
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One invariant's verdict; `value` is what was measured against `limit`."""
+
+    name: str
+    ok: bool
+    value: float | None = None
+    limit: float | None = None
+    detail: str = ""
+
+
+class Probe:
+    """Draws items in several company; the naive runtime draws the last sites of each only."""
+
+    def __init__(self, model: Model, kind: RuntimeKind, sites: int) -> None:
+        self.model = model
+        self.kind = kind
+        self.sites = sites
+        self.naive = kind == "naive" or not model.derived
+        drawn = min(NAIVE_SITES, sites) if self.naive else sites
+        self.known = random_values(model, sites)
+        self.mask = np.zeros(self.known.shape, dtype=np.bool_)
+        self.mask[: sites - drawn] = True
+
+    def checks(self) -> Iterator[Check]:
+        alone = self.alone(self.request(seed=1, item=1))
+        yield from self.one_likelihood(alone)
+        yield self.neighbours(alone)
+        yield self.seeds(alone)
+        yield self.resumption(alone)
+
+    def request(self, seed: int, item: int) -> SlotRequest:
+        return SlotRequest(
+            seed=seed,
+            item=item,
+            sites=self.sites,
+            conditions=first_conditions(self.model, self.sites),
+            known=self.known,
+            known_mask=self.mask,
+        )
+
+    def alone(self, request: SlotRequest) -> Drawn:
+        runtime = self.model.new_runtime(1, self.kind)
+        return finish(runtime, runtime.open(request), self.sites)
+
+    def one_likelihood(self, alone: Drawn) -> Iterator[Check]:
+        model = self.model
+        exact = model.likelihood.log_prob(
+            forward_params(model, alone.values, torch.float64), torch.from_numpy(alone.values)
+        )
+        error = float(np.abs(alone.log_prob - exact.numpy()).max())
+        limit = _nats_limit(exact.numpy())
+        yield Check(
+            "one likelihood, by site", error <= limit, error, limit, "nats; forward in float64"
+        )
+        item = torch.from_numpy(model.item_of(alone.values))[None]
+        if model.data.levels is None:
+            item = item.float()
+        scored = float(model.scorer.per_dim(item, first_conditions(model, self.sites)).sum())
+        error = abs(float(alone.log_prob.sum()) - scored) / max(1.0, abs(scored))
+        yield Check(
+            "one likelihood, total", error <= FLOAT32_LIMIT, error, FLOAT32_LIMIT, "of the score"
+        )
+
+    def neighbours(self, alone: Drawn) -> Check:
+        """The item again, joining late between two others, one of which leaves early."""
+        runtime = self.model.new_runtime(3, self.kind)
+        early = runtime.open(self.request(seed=1, item=0))
+        runtime.step(2 if self.naive else runtime.phase_sites + 1)
+        slot = runtime.open(self.request(seed=1, item=1))
+        runtime.open(self.request(seed=2, item=0))
+        seen = list(runtime.step(3))
+        runtime.close(early)
+        among = finish(runtime, slot, self.sites, [a for a in seen if a.slot == slot])
+        differing = int((among.values != alone.values).sum())
+        error = float(np.abs(among.log_prob - alone.log_prob).max())
+        limit = _nats_limit(alone.log_prob)
+        return Check(
+            "neighbour independence",
+            differing == 0 and error <= limit,
+            error,
+            limit,
+            f"{differing} values differ; nats",
+        )
+
+    def seeds(self, alone: Drawn) -> Check:
+        again = self.alone(self.request(seed=1, item=1))
+        other = self.alone(self.request(seed=7, item=1))
+        same = bool((again.values == alone.values).all()) and bool(
+            (again.log_prob == alone.log_prob).all()
+        )
+        differs = bool((other.values != alone.values).any())
+        return Check(
+            "seeds",
+            same and differs,
+            detail=f"{'bit-exact' if same else 'not bit-exact'} again, "
+            f"another seed {'differs' if differs else 'does not differ'}",
+        )
+
+    def resumption(self, alone: Drawn) -> Check:
+        """The item again, its first part given as a prefix, or replayed."""
+        drawn = int((~self.mask).any(axis=1).sum())
+        met = self.sites - drawn + drawn // 2
+        mask = np.zeros_like(self.mask)
+        mask[:met] = True
+        request = self.request(seed=1, item=1)
+        given = self.alone(replace(request, known=alone.values, known_mask=mask))
+        replayed = self.alone(replace(request, replay=alone.values[:met]))
+        differing = int((given.values != alone.values).sum())
+        exact = bool((replayed.values == alone.values).all()) and bool(
+            (replayed.log_prob == alone.log_prob).all()
+        )
+        error = float(np.abs(given.log_prob - alone.log_prob).max())
+        limit = _nats_limit(alone.log_prob)
+        return Check(
+            "prefix and replay",
+            differing == 0 and error <= limit and exact,
+            error,
+            limit,
+            f"{differing} values differ behind a prefix of {met} sites; "
+            f"replay is {'bit-exact' if exact else 'not bit-exact'}",
+        )
+
+
+def _nats_limit(nats: npt.NDArray[np.float64]) -> float:
+    return FLOAT64_LIMIT * max(1.0, float(np.abs(nats).max()))
