@@ -8,11 +8,11 @@ import hypothesis.strategies as st
 import torch
 import torch.nn.functional as F
 from hypothesis import HealthCheck, Phase, example, given, settings
+from tests.causal import network
 from torch import Tensor, nn
 
 from ancestral.compile import CausalityError
 from ancestral.runtimes.derive import derive
-from tests.causal import network
 
 # shrinking costs minutes: every example captures and compiles a network
 SEARCH = settings(

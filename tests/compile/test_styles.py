@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.causal import Function, drawn, network
 from torch import Tensor, nn
 
 from ancestral.runtimes.derive import derive
 from ancestral.runtimes.naive import NaiveRuntime
 from ancestral.runtimes.reference import ReferenceRuntime
-from tests.causal import Function, drawn, network
 
 H, W, T = 5, 4, 21
 
@@ -154,8 +154,9 @@ def start_vector(m: Function, x: Tensor) -> Tensor:
 def time_layers() -> dict[str, nn.Module]:
     torch.manual_seed(4)
     return {
-        "token": nn.Embedding(3, 4), "one": nn.Conv1d(4, 8, 3), "two": nn.Conv1d(4, 8, 2, dilation=4),
-        "full": nn.Conv1d(4, 4, 3, padding=2), "out": nn.Conv1d(4, 3, 1), "start": nn.Embedding(1, 4),
+        "token": nn.Embedding(3, 4), "one": nn.Conv1d(4, 8, 3),
+        "two": nn.Conv1d(4, 8, 2, dilation=4), "start": nn.Embedding(1, 4),
+        "full": nn.Conv1d(4, 4, 3, padding=2), "out": nn.Conv1d(4, 3, 1),
     }  # fmt: skip
 
 

@@ -7,7 +7,8 @@ not depend on the batch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 import numpy as np
@@ -21,6 +22,18 @@ from ancestral.runtimes.base import Advance, Sampling, SlotRequest
 from ancestral.runtimes.lattice import Draw, Lattice
 from ancestral.runtimes.points import Points
 from ancestral.runtimes.slot import SlotState
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch on one thread: a site's products are too small to share, and where another process
+    has the second core, threads that wait for each other cost a hundred times the work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class Batch(Protocol):
@@ -154,12 +167,13 @@ class ReferenceRuntime:
 
     def step(self, count: int) -> Sequence[Advance]:
         left = count
-        while left > 0:
-            self._admit()
-            if not self._running:
-                break
-            left -= self._run(min(left, *(s.sites - s.site for s in self._running)))
-            self._leave([s for s in self._running if s.done])
+        with one_thread():
+            while left > 0:
+                self._admit()
+                if not self._running:
+                    break
+                left -= self._run(min(left, *(s.sites - s.site for s in self._running)))
+                self._leave([s for s in self._running if s.done])
         advances = []
         for state in self._states:
             if state is not None and state.site > state.reported:
