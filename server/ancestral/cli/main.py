@@ -61,3 +61,7 @@ def _refuse(error: Exception) -> None:
     people().print(f"[bold red]error:[/] {type(error).__name__}: ", end="")
     people().print(str(error), markup=False, highlight=False, soft_wrap=True)
     raise SystemExit(REFUSED)
+
+
+if __name__ == "__main__":
+    main()
