@@ -74,8 +74,8 @@ TINY: dict[str, dict[str, Any]] = {
 }
 
 
-def publish(root: Path, name: str, *, replace: bool = False, **changes: Any) -> Path:
-    """Save the package `name` of TINY under `root` and return its folder."""
+def publish(root: Path, name: str, /, *, replace: bool = False, **changes: Any) -> Path:
+    """Save the package `name` of TINY under `root`, with changes, and return its folder."""
     provenance = {"data": "none", "licence": "Apache-2.0", "command": "none"}
     config = {"name": name, "version": 1, "provenance": provenance, **TINY[name], **changes}
     manifest = Manifest.model_validate(config, strict=False)

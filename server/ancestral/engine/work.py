@@ -26,9 +26,8 @@ class Item:
 
     index: int
     parts: list[npt.NDArray[Any]] = field(default_factory=list)
-    nats: list[float] = field(default_factory=list)
-    sampled_nats: list[float] = field(default_factory=list)
-    dimensions: int = 0
+    nats: list[npt.NDArray[np.float64]] = field(default_factory=list)
+    given: list[npt.NDArray[np.bool_]] = field(default_factory=list)
     site: int = 0
 
     def news(self, advance: Advance) -> Advance:
@@ -45,20 +44,20 @@ class Item:
     def gain(self, advance: Advance) -> None:
         """Take up new sites."""
         self.parts.append(advance.values)
-        self.nats.append(math.fsum(advance.log_prob.flat))
-        self.sampled_nats.append(math.fsum(advance.log_prob[~advance.given].flat))
-        self.dimensions += advance.log_prob.size
+        self.nats.append(advance.log_prob)
+        self.given.append(advance.given)
         self.site += len(advance.values)
 
     def result(self) -> dict[str, Any]:
         """Scores of the finished item, in nats of the untempered model."""
-        total = math.fsum(self.nats)
+        nats, given = np.concatenate(self.nats), np.concatenate(self.given)
+        total = math.fsum(nats.flat)
         return {
             "item": self.index,
             "log_prob": total,
-            "sampled_log_prob": math.fsum(self.sampled_nats),
-            "bits_per_dim": float(bits_per_dim(total, self.dimensions)),
-            "dimensions": self.dimensions,
+            "sampled_log_prob": math.fsum(nats[~given].flat),
+            "bits_per_dim": float(bits_per_dim(total, nats.size)),
+            "dimensions": nats.size,
         }
 
 
@@ -117,7 +116,7 @@ class Work:
             "first_site": first,
             "count": len(advance.values),
             "last": advance.done,
-            "log_prob": item.nats[-1],
+            "log_prob": math.fsum(advance.log_prob.flat),
         }
         payload = to_bytes(advance.values, dtype_of(self._levels))
         return self.publication("output", data, payload)

@@ -1,0 +1,76 @@
+"""A real server process over a store of tiny packages, shared by the tests of a process."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.api.server import Server
+from tests.packages import MU_LAW, TINY, publish
+
+RUN = (
+    "from ancestral.api.server import serve; "
+    "from ancestral.settings import Settings; serve(Settings.from_env())"
+)
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The packages of `TINY`, and a WaveNet whose items are long enough to be interrupted."""
+    root = tmp_path_factory.mktemp("store")
+    for name in TINY:
+        publish(root, name)
+    sound = {
+        "kind": "audio",
+        "levels": 16,
+        "codec": MU_LAW,
+        "sample_rate": 1000,
+        "length": {"default": 1000, "maximum": 200_000},
+    }
+    publish(root, "tiny-wavenet", name="long-wavenet", data=sound)
+    return root
+
+
+@pytest.fixture(scope="session")
+def server(store: Path) -> Iterator[Server]:
+    """A uvicorn process that is ready; it must end cleanly."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    env = os.environ | {
+        "ANCESTRAL_MODELS": str(store),
+        "ANCESTRAL_PORT": str(port),
+        "ANCESTRAL_MAX_BODY_BYTES": str(2**20),
+        "ANCESTRAL_QUEUE_DEPTH": "64",
+        "OMP_NUM_THREADS": "1",
+    }
+    process = subprocess.Popen([sys.executable, "-c", RUN], env=env)
+    found = Server(f"http://127.0.0.1:{port}")
+    try:
+        _wait_until_ready(found, process)
+        yield found
+    finally:
+        process.terminate()
+        code = process.wait(60)
+        found.client.close()
+    assert code in (0, -15)
+
+
+def _wait_until_ready(server: Server, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + 240
+    while time.monotonic() < end:
+        assert process.poll() is None, "the server ended"
+        try:
+            if server.client.get("/health/ready").status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    raise TimeoutError(server.client.get("/health/ready").text)
