@@ -1,0 +1,106 @@
+/** Scoring: what is asked of POST /log_prob, and what its answer says in words. */
+
+import { wavFile } from "./codec.js";
+import { fetchJson } from "./problem.js";
+
+const RETURN = ["log_prob", "bits_per_dim", "percentile", "per_dim"];
+const AS_THEY_ARE = /^(image\/(png|jpeg)|audio\/(wav|wave|x-wav|vnd\.wave)|application\/json)$/;
+const ANOMALOUS = 1; // percent of held-out items that are less likely
+const UNUSUAL = 5;
+
+/** A file that neither the server nor this browser reads. */
+export class UnreadableFile extends Error {}
+
+/** The request that scores `input` (nested numbers, or {data, content_type}). */
+export function scoreRequest(model, input, { fit = false, condition = null } = {}) {
+  const request = { model: model.name, inputs: [input], return: RETURN, fit };
+  const labels = model.conditions.some(({ kind }) => kind === "label");
+  if (condition !== null) request.condition = condition;
+  else if (labels) request.marginal = true;
+  return request;
+}
+
+/** The one result of a request. Throws ProblemError. */
+export async function score(request) {
+  const headers = { "content-type": "application/json", accept: "application/json" };
+  const body = JSON.stringify(request);
+  const answer = await fetchJson("log_prob", { method: "POST", headers, body });
+  return answer.results[0];
+}
+
+/** A percentile as a verdict: {level, title, detail}. */
+export function verdict(percentile, count) {
+  if (percentile === null || percentile === undefined || count === 0) {
+    const detail = "This package has no reference scores, so there is nothing to hold it against.";
+    return { level: "none", title: "Scored", detail };
+  }
+  const items = `${count.toLocaleString("en")} held-out items`;
+  const share = percentile < 10 || percentile > 99 ? percentile.toFixed(1) : Math.round(percentile);
+  const detail =
+    percentile === 0
+      ? `Less likely than every one of ${items}.`
+      : percentile === 100
+        ? `More likely than every one of ${items}.`
+        : `More likely than ${share} % of ${items}.`;
+  if (percentile < ANOMALOUS) return { level: "anomalous", title: "Anomalous", detail };
+  if (percentile < UNUSUAL) return { level: "unusual", title: "Unusual", detail };
+  return { level: "typical", title: "Typical", detail };
+}
+
+function base64(blob) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(reader.result.slice(reader.result.indexOf(",") + 1));
+    reader.onerror = () => reject(new UnreadableFile("The file cannot be read."));
+    reader.readAsDataURL(blob);
+  });
+}
+
+/** PNG of a picture in any format that the browser reads. */
+async function repainted(file) {
+  const bitmap = await createImageBitmap(file);
+  const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
+  canvas.getContext("2d").drawImage(bitmap, 0, 0);
+  return canvas.convertToBlob({ type: "image/png" });
+}
+
+/** Amplitudes of a sound file at `rate`, the mean of its channels. */
+export async function heard(file, rate) {
+  const context = new OfflineAudioContext(1, 1, rate);
+  const buffer = await context.decodeAudioData(await file.arrayBuffer());
+  const mean = new Float32Array(buffer.length);
+  for (let channel = 0; channel < buffer.numberOfChannels; channel++) {
+    buffer.getChannelData(channel).forEach((x, i) => {
+      mean[i] += x / buffer.numberOfChannels;
+    });
+  }
+  return mean;
+}
+
+/**
+ * A file as an input: as it is where the server reads its format, else as the browser decodes it.
+ *
+ * Returns {data, content_type} and `steps`, what the browser did. Throws UnreadableFile.
+ */
+export async function asInput(file, model) {
+  const npy = file.name.endsWith(".npy");
+  if (npy || AS_THEY_ARE.test(file.type)) {
+    const type = npy ? "application/x-npy" : file.type;
+    return { input: { data: await base64(file), content_type: type }, steps: [] };
+  }
+  try {
+    if (file.type.startsWith("image/")) {
+      const input = { data: await base64(await repainted(file)), content_type: "image/png" };
+      return { input, steps: [`your browser decoded ${file.type}`] };
+    }
+    if (file.type.startsWith("audio/") && model.sample_rate) {
+      const wav = wavFile(await heard(file, model.sample_rate), model.sample_rate);
+      const input = { data: await base64(wav), content_type: "audio/wav" };
+      return { input, steps: [`your browser decoded ${file.type} at ${model.sample_rate} Hz`] };
+    }
+  } catch (error) {
+    if (error instanceof UnreadableFile) throw error;
+  }
+  const kind = file.type || "of an unknown type";
+  throw new UnreadableFile(`${file.name} (${kind}) is no picture or sound that can be read here.`);
+}
