@@ -133,6 +133,15 @@ def test_fit_alpha_over_black() -> None:
     assert steps == ["composed alpha over black"]
 
 
+def test_a_transparent_colour_is_alpha() -> None:
+    for body in (png(GREY, transparency=20), png(COLOUR, transparency=(0, 255, 0))):
+        with pytest.raises(MediaError, match="with alpha"):
+            read_image(body, 1, 3, 4, fit=False)
+    grey, steps = read_image(png(GREY, transparency=20), 1, 3, 4, fit=True)
+    assert (grey[0] == np.where(GREY == 20, 0, GREY)).all()
+    assert steps == ["composed alpha over black", "reduced colour to BT.601 luma"]
+
+
 def test_fit_orientation() -> None:
     turned = Image.fromarray(GREY)
     exif = Image.Exif()

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 import wave
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ancestral.media import MediaError, MuLaw, encode_wav, wav_header
 from ancestral.media.codecs import Linear
@@ -114,6 +117,12 @@ def changed(at: int, replacement: bytes) -> bytes:
 def test_lying_headers(body: bytes, message: str) -> None:
     with pytest.raises(MediaError, match=message):
         read_wav(body)
+
+
+@given(st.integers(0, 43), st.integers(0, 255))
+def test_a_flipped_byte_never_escapes_as_another_error(at: int, value: int) -> None:
+    with contextlib.suppress(MediaError):
+        read_wav(changed(at, bytes([value])))
 
 
 def test_every_truncation_is_refused() -> None:

@@ -109,21 +109,21 @@ def _check_size(width: int, height: int, target: _Target, fit: bool) -> None:
 
 def _plain(image: Image.Image) -> Image.Image:
     """The same picture in mode L, LA, RGB or RGBA: stands for its colours, loses nothing."""
+    if image.mode.startswith("I"):
+        high = np.asarray(image).astype(np.int64) >> 8
+        return Image.fromarray(high.clip(0, 255).astype(np.uint8))
+    if "transparency" in image.info:
+        return image.convert("RGBA")
     match image.mode:
         case "L" | "LA" | "RGB" | "RGBA":
             return image
         case "1":
             return image.convert("L")
         case "P":
-            if "transparency" in image.info:
-                return image.convert("RGBA")
             colours = image.convert("RGB")
             pixels = np.asarray(colours)
             grey = bool((pixels == pixels[..., :1]).all())
             return colours.convert("L") if grey else colours
-        case "I;16" | "I;16B" | "I;16L" | "I":
-            high = np.asarray(image).astype(np.int64) >> 8
-            return Image.fromarray(high.clip(0, 255).astype(np.uint8))
     raise MediaError(f"images of mode {image.mode} are not read; grey, RGB and palette are")
 
 
