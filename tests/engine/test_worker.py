@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.engine.jobs import entries, sample_job, score_job, submit, values_of
+
+import ancestral
+from ancestral.broker import Job, MemoryQueue, ModelReport
+from ancestral.engine.limits import Limits
+from ancestral.engine.metrics import WorkerMetrics
+from ancestral.engine.model import Model
+from ancestral.engine.residents import package_loader
+from ancestral.engine.worker import Worker
+
+
+class Bench:
+    """A worker whose turns the test takes itself."""
+
+    def __init__(
+        self, loader: Callable[[str], Model], metrics: WorkerMetrics, preload: str
+    ) -> None:
+        self.queue = MemoryQueue()
+        limits = Limits(slots=2, score_seconds=0.0)
+        self.worker = Worker(self.queue, loader, metrics, limits, [preload] if preload else [])
+
+    def turn_until(self, done: Callable[[], bool], seconds: float = 60.0) -> None:
+        end = time.monotonic() + seconds
+        while not done():
+            assert time.monotonic() < end
+            if self.worker.turn() > 0:
+                time.sleep(0.001)
+
+    def states(self) -> dict[str, ModelReport]:
+        (report,) = asyncio.run(self.queue.workers())
+        return dict(report.models)
+
+    def control(self, action: str, label: str) -> Job:
+        request = {"action": action, "model": label}
+        job = Job(f"{action} {label}", "control", "control", request)
+        submit(self.queue, job)
+        return job
+
+    def ended(self, job: Job) -> bool:
+        found = entries(self.queue, job)
+        return bool(found) and found[-1].final
+
+
+@pytest.fixture
+def bench(wavenet: Model, metrics: WorkerMetrics) -> Iterator[Bench]:
+    found = Bench(lambda label: wavenet, metrics, "long-wavenet/1")
+    found.turn_until(lambda: found.states()["long-wavenet/1"].state == "ready")
+    yield found
+    found.worker.stop(0) if found.worker._thread.is_alive() else None
+
+
+def test_a_thread_serves_both_verbs(packages: Path, wavenet: Model, metrics: WorkerMetrics) -> None:
+    queue = MemoryQueue()
+    worker = Worker(queue, package_loader(packages), metrics, Limits(), ["tiny-made/1"])
+    worker.start()
+    try:
+        made = ancestral.load("tiny-made", root=packages)
+        drawn = sample_job(made, seed=4)
+        scored = score_job(made, [np.array([0, 1, 1, 0, 1, 0])])
+        submit(queue, drawn)
+        submit(queue, scored)
+        asyncio.run(queue.read(scored.id, "1-0", wait=120))
+        asyncio.run(queue.read(drawn.id, wait=120))
+        end = time.monotonic() + 60
+        while not entries(queue, drawn)[-1].final and time.monotonic() < end:
+            time.sleep(0.01)
+        expected = made.sample(1, seed=4).items[0]
+        np.testing.assert_array_equal(values_of(made, entries(queue, drawn)), expected)
+        assert entries(queue, scored)[-1].event == "done"
+    finally:
+        worker.stop()
+    assert not worker._thread.is_alive()
+
+
+def test_the_step_counter_advances_when_idle(bench: Bench) -> None:
+    before = bench.worker.steps
+    assert bench.worker.turn() > 0  # nothing to do: the loop may sleep
+    assert bench.worker.steps == before + 1
+    (report,) = asyncio.run(bench.queue.workers())
+    assert report.steps == before + 1
+
+
+def test_a_cancelled_job_is_gone_within_one_turn(bench: Bench, wavenet: Model) -> None:
+    job = sample_job(wavenet, count=2, sites=100_000)
+    submit(bench.queue, job)
+    bench.worker.turn()
+    assert bench.states()["long-wavenet/1"].slots_in_use == 2
+    asyncio.run(bench.queue.cancel(job.id))
+    bench.worker.turn()
+    assert bench.states()["long-wavenet/1"].slots_in_use == 0
+    assert entries(bench.queue, job)[-1].event == "canceled"
+
+
+def test_neither_verb_starves(bench: Bench, wavenet: Model) -> None:
+    endless = sample_job(wavenet, count=2, sites=100_000)
+    submit(bench.queue, endless)
+    bench.worker.turn()
+    rng = np.random.default_rng(0)
+    scores = [
+        score_job(wavenet, [rng.integers(0, 16, 2000)], condition={"label": 0}) for _ in range(20)
+    ]
+    for job in scores:
+        submit(bench.queue, job)
+    before = len(entries(bench.queue, endless))
+    bench.turn_until(lambda: all(bench.ended(job) for job in scores))
+    assert len(entries(bench.queue, endless)) > before + 2
+    asyncio.run(bench.queue.cancel(endless.id))
+    bench.worker.turn()
+
+
+def test_an_unloaded_model_finishes_first_and_takes_no_more(bench: Bench, wavenet: Model) -> None:
+    job = sample_job(wavenet, sites=200)
+    submit(bench.queue, job)
+    bench.worker.turn()
+    unload = bench.control("unload", "long-wavenet/1")
+    late = sample_job(wavenet, sites=5)
+    bench.worker.turn()
+    submit(bench.queue, late)
+    bench.turn_until(lambda: bench.ended(unload))
+    assert entries(bench.queue, job)[-1].event == "done"
+    assert entries(bench.queue, late)[-1].data["status"] == 409
+    assert bench.states() == {}
+    again = bench.control("load", "long-wavenet/1")
+    bench.turn_until(lambda: bench.ended(again))
+    assert bench.states()["long-wavenet/1"].state == "ready"
+
+
+def test_a_package_that_does_not_load_is_told_of(metrics: WorkerMetrics, packages: Path) -> None:
+    bench = Bench(package_loader(packages), metrics, "no-such-model/1")
+    bench.turn_until(lambda: bench.states()["no-such-model/1"].state == "failed")
+    assert "no-such-model" in (bench.states()["no-such-model/1"].error or "")
+    load = bench.control("load", "tiny-made/9")
+    bench.turn_until(lambda: bench.ended(load))
+    failed = entries(bench.queue, load)[-1]
+    assert (failed.event, failed.data["status"]) == ("failed", 422)
+    forget = bench.control("unload", "no-such-model/1")
+    bench.turn_until(lambda: bench.ended(forget))
+    assert "no-such-model/1" not in bench.states()
