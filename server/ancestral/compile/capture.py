@@ -2,7 +2,7 @@
 
 `torch.export` comes first: it keeps composite operators (linear, layer_norm, attention) whole and
 lengths symbolic. Modules it cannot take, such as those that write their weights in forward, are
-traced by functionalised `make_fx` at fixed sizes. Either way the graph is functional: in-place
+traced by functionalised `make_fx`. Either way the graph is functional: in-place
 operators are gone.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from torch.export import Dim, export
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from ancestral.compile.errors import CompileError
-from ancestral.compile.graph import Graph, Node, Ref
+from ancestral.compile.graph import Graph, Node, Ref, refs
 
 Inputs = tuple[torch.Tensor, ...]
 
@@ -38,7 +39,7 @@ def capture(module: nn.Module, example: Inputs, dynamic: Sequence[dict[int, str]
                 return _by_export(module, example, dynamic)
             except Exception as first:
                 try:
-                    return _by_make_fx(module, example)
+                    return _at_any_batch(module, example)
                 except Exception as second:
                     raise CompileError(
                         f"the forward pass cannot be traced: torch.export says {first!s:.500}; "
@@ -68,6 +69,17 @@ def _by_export(module: nn.Module, example: Inputs, dynamic: Sequence[dict[int, s
     return _convert(program.graph, constants, tuple(signature.user_inputs))
 
 
+def _at_any_batch(module: nn.Module, example: Inputs) -> Graph:
+    """By make_fx; at batch one where its tracing has taken the example's batch for a constant."""
+    graph = _by_make_fx(module, example)
+    one = tuple(value[:1] for value in example)
+    try:
+        graph.run(list(one))
+    except RuntimeError:
+        return replace(_by_make_fx(module, one), batched=False)
+    return graph
+
+
 def _by_make_fx(module: nn.Module, example: Inputs) -> Graph:
     state = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     names = list(state)
@@ -77,7 +89,7 @@ def _by_make_fx(module: nn.Module, example: Inputs) -> Graph:
         return torch.func.functional_call(module, swapped, inputs)
 
     weights = [state[name].detach().clone() for name in names]
-    traced = make_fx(torch.func.functionalize(forward))(weights, *example)
+    traced = make_fx(torch.func.functionalize(forward), tracing_mode="symbolic")(weights, *example)
     placeholders = [n.name for n in traced.graph.nodes if n.op == "placeholder"]
     constants = dict(zip(placeholders, weights, strict=False))
     for node in traced.graph.nodes:
@@ -112,8 +124,17 @@ def _convert(graph: fx.Graph, constants: dict[str, torch.Tensor], inputs: tuple[
             nodes.append(
                 Node(node.name, _name_of(node.target), _plain(args), _plain(kwargs), _line(node))
             )
-    nodes = [n for n in nodes if not n.op.startswith("aten._assert")]
-    return Graph(tuple(str(name) for name in inputs), constants, tuple(nodes), output)
+    return Graph(tuple(str(name) for name in inputs), constants, _needed(nodes, output), output)
+
+
+def _needed(nodes: list[Node], output: str) -> tuple[Node, ...]:
+    """What the output follows from; write-backs of weights and assertions fall away."""
+    wanted, kept = {output}, []
+    for node in reversed(nodes):
+        if node.name in wanted:
+            kept.append(node)
+            wanted.update(refs(node.args, tuple(node.kwargs.values())))
+    return tuple(reversed(kept))
 
 
 def _ref(node: fx.Node) -> Any:

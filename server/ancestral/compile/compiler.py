@@ -24,8 +24,8 @@ from ancestral.models.network import Network
 
 COMPILER_VERSION = 1  # part of every fingerprint: raised when a program's arithmetic may change
 
-_BATCH = 2  # of the example: not one, so that the batch axis is seen apart from axes of size one
-_LENGTH = 48  # of the example of an open-ended item; programs hold for any length
+_BATCH = 5  # of the example: a size of its own, so that tracing takes no other axis for it
+_LENGTH = 47  # of the example of an open-ended item; programs hold for any length
 _POINTS = 4096  # sites a model without site axes may have
 
 
@@ -71,6 +71,8 @@ def compile_network(
         example.append(tensor)
         dynamic.append({0: "batch", **axes})
     graph = capture(network, tuple(example), dynamic)
+    if not graph.batched:
+        example = [value[:1] for value in example]
     return compile_graph(graph, example, codes, order)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -77,12 +77,14 @@ class Graph:
     """A forward pass: codes and conditions in, params out.
 
     `inputs[0]` names the codes, the rest the conditions. `constants` are weights and buffers.
+    It runs at any batch size, or, not `batched`, at batch one.
     """
 
     inputs: tuple[str, ...]
     constants: Mapping[str, torch.Tensor]
     nodes: tuple[Node, ...]
     output: str
+    batched: bool = True
 
     def run(
         self, inputs: Sequence[torch.Tensor | None], outputs: Iterable[str] | None = None
@@ -139,7 +141,7 @@ class Graph:
 
                 kwargs = {k: map_refs(v, value) for k, v in node.kwargs.items()}
                 constants[node.name] = operator_of(node.op)(*map_refs(node.args, value), **kwargs)
-        return Graph(self.inputs, constants, tuple(kept), self.output)
+        return replace(self, constants=constants, nodes=tuple(kept))
 
     def to(self, dtype: torch.dtype, device: torch.device | str = "cpu") -> Graph:
         """The same graph in another floating-point precision, on another device."""
@@ -167,4 +169,4 @@ class Graph:
             )
             for n in self.nodes
         )
-        return Graph(self.inputs, constants, nodes, self.output)
+        return replace(self, constants=constants, nodes=nodes)
