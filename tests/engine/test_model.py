@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@cache  # compiling takes seconds
 def load(root: Path, name: str) -> ancestral.Model:
     return ancestral.load(name, root=root)
 
@@ -169,7 +171,7 @@ def test_lengths_may_differ(root: Path) -> None:
         assert score.bits_per_dim == pytest.approx(-alone.log_prob / len(items[index]) / np.log(2))
 
 
-def test_percentile_counts_lower_scores_of_the_same_kind(tmp_path: Path) -> None:
+def test_percentile_counts_lower_reference_scores(tmp_path: Path) -> None:
     reference = {"unit": "nats", "scores": [-40.0, -30.0, -20.0, -10.0], "marginal": True}
     publish(tmp_path, "tiny-pixelcnn", reference=reference)
     model = load(tmp_path, "tiny-pixelcnn")
@@ -177,8 +179,24 @@ def test_percentile_counts_lower_scores_of_the_same_kind(tmp_path: Path) -> None
     (score,) = model.log_prob(item, marginal=True)
     lower = sum(value < score.log_prob for value in (-40, -30, -20, -10))
     assert (score.percentile, score.reference_n) == (25 * lower, 4)
-    (other,) = model.log_prob(item, {"label": 0})
-    assert (other.percentile, other.reference_n) == (None, 0)
+    (given,) = model.log_prob(item, {"label": 0})
+    lower = sum(value < given.log_prob for value in (-40, -30, -20, -10))
+    assert (given.percentile, given.reference_n) == (25 * lower, 4)
+
+
+def test_percentile_of_open_lengths_compares_bits_per_dim(tmp_path: Path) -> None:
+    reference = {"unit": "-bits/dim", "scores": [-7.0, -6.5, -5.0, -1.0]}
+    publish(tmp_path, "tiny-wavenet", reference=reference)
+    model = load(tmp_path, "tiny-wavenet")
+    for length in (5, 50):
+        (score,) = model.log_prob(np.zeros(length, int), {"label": 0})
+        lower = sum(value < -score.bits_per_dim for value in (-7, -6.5, -5, -1))
+        assert score.percentile == 25 * lower
+
+
+def test_percentile_is_absent_without_a_reference(root: Path) -> None:
+    (score,) = load(root, "tiny-made").log_prob(np.zeros(6, int))
+    assert (score.percentile, score.reference_n) == (None, 0)
     assert percentile(-20.0, np.array([-40.0, -30.0, -20.0, -10.0])) == 50
 
 

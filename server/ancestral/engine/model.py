@@ -191,12 +191,15 @@ class Model:
         return [self._score(nats, marginalised) for nats in self.scorer.marginal(codes, rows)]
 
     def _score(self, nats: torch.Tensor, marginalised: bool) -> Score:
-        """Scores compare with a reference of their own kind only, labels summed out or not."""
+        """The percentile is among the package's reference, made with the true labels or without.
+
+        Summing labels out lowers a score by -log of the label's prior at most: little beside the
+        spread of the reference.
+        """
         reference = self.manifest.reference
-        alike = reference is not None and reference.marginal == marginalised
         return score_of(
             nats,
-            self._reference if alike else self._reference[:0],
+            self._reference,
             per_bits=reference is not None and reference.unit == "-bits/dim",
             marginalised=marginalised,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +13,8 @@ import torch
 
 from ancestral.compile import StepProgram
 from ancestral.engine.model import Model
-from ancestral.likelihoods.base import Likelihood
-from ancestral.runtimes.base import Advance, Runtime, SlotRequest
-from ancestral.runtimes.reference import ReferenceRuntime
+from ancestral.runtimes import derive
+from ancestral.runtimes.base import Advance, Runtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,35 +51,12 @@ def first_conditions(model: Model, sites: int, seed: int = 0) -> tuple[torch.Ten
     return tuple(found)
 
 
-class _Recorder:
-    """A likelihood that keeps the params it is asked about."""
-
-    def __init__(self, likelihood: Likelihood) -> None:
-        self._likelihood = likelihood
-        self.params: list[torch.Tensor] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._likelihood, name)
-
-    def log_prob(self, params: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        self.params.append(params)
-        return self._likelihood.log_prob(params, x)
-
-
 def step_params(
     model: Model, program: StepProgram, values: npt.NDArray[Any], dtype: torch.dtype
 ) -> torch.Tensor:
     """What the step program computes at every site of an item [S, C]: [S, D, P] by rank."""
-    recorder = _Recorder(model.likelihood)
-    network = copy.copy(model.network)
-    network.likelihood = cast(Likelihood, recorder)
-    runtime = ReferenceRuntime(program, network, 1, dtype=dtype)
-    sites = len(values)
-    conditions = first_conditions(model, sites)
-    request = SlotRequest(seed=0, item=0, sites=sites, conditions=conditions, replay=values)
-    finish(runtime, runtime.open(request), sites)
-    shape = (sites, -1, model.likelihood.n_params)
-    return torch.cat([p.reshape(-1, shape[-1]) for p in recorder.params]).reshape(shape)
+    conditions = first_conditions(model, len(values))
+    return derive.step_params(program, model.network, values, conditions, dtype=dtype)
 
 
 def forward_params(model: Model, values: npt.NDArray[Any], dtype: torch.dtype) -> torch.Tensor:
