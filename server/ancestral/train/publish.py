@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from ancestral.models.network import Network
@@ -30,15 +31,15 @@ def publish(
 ) -> Path:
     """Write `output/NAME/VERSION` and return it.
 
-    Half of the test items, every other one, become the reference of percentiles: the rest stays to
-    check them with. The version is the recipe's, or the next one that is free.
+    Test items evenly spread, at most half of them, become the reference of percentiles: the rest
+    stays to check them with. The version is the recipe's, or the next one that is free.
     """
     dtype = _DTYPES[recipe.dtype]
     weights = {name: value.to(dtype) for name, value in network.module.state_dict().items()}
     network.module.load_state_dict(weights)  # figures are those of the stored precision
     conditions = [condition.spec for condition in recipe.conditions]
     whole = score(network, conditions, data.test, progress=progress)
-    rows = np.arange(0, len(whole.nats), 2)[: recipe.reference_items]
+    rows = reference_rows(len(whole.nats), recipe.reference_items)
     half = HeldOut(whole.nats[rows], whole.dimensions[rows])
     figures = Figures(whole, open_length=not recipe.data.shape)
     manifest = Manifest(
@@ -88,6 +89,11 @@ class Figures:
         )
 
 
+def reference_rows(count: int, most: int) -> npt.NDArray[np.int64]:
+    """Test items that make the reference: evenly spread, as files are often sorted by class."""
+    return np.arange(0, count, max(2, -(-count // most)))
+
+
 def next_version(output: Path, recipe: Recipe) -> int:
     """The recipe's version, or one above the highest that is there."""
     taken = [entry.versions for entry in list_packages(output) if entry.name == recipe.name]
@@ -132,7 +138,7 @@ Test: **{figures.text()}**.
 
 Published: {card.published.strip()}
 {notes}
-Percentiles are ranks among the scores of {count} held-out items (every other test item), which the
+Percentiles are ranks among the scores of {count} held-out items (test items evenly spread), which the
 weights were neither trained nor selected on.
 
 ## Data
