@@ -138,8 +138,8 @@ Test: **{figures.text()}**.
 
 Published: {card.published.strip()}
 {notes}
-Percentiles are ranks among the scores of {count} held-out items (test items evenly spread), which the
-weights were neither trained nor selected on.
+Percentiles are ranks among the scores of {count} held-out items (test items evenly spread), which
+the weights were neither trained nor selected on.
 
 ## Data
 
