@@ -1,129 +1,26 @@
-"""Key and value caches, and the steps that read them: one query per slot against its past."""
+"""The steps of attention: one query per slot against the keys of its past."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ancestral.compile.place import Table
-from ancestral.compile.program import Read, Step, StepProgram
-from ancestral.runtimes.fetch import fetch, lookup
-
-if TYPE_CHECKING:
-    from ancestral.runtimes.lattice import Lattice
-
-ATTENTION = ("scores", "mix", "attend")
+from ancestral.compile.program import Read, Step
+from ancestral.runtimes.caches import Caches
+from ancestral.runtimes.fetch import Fetch, fetch, lookup
+from ancestral.runtimes.stand import Stand
 
 
-class KeyCaches:
-    """Per attention step, what its keys (and values) were: [slots, heads, sites, width]."""
-
-    def __init__(
-        self, program: StepProgram, slots: int, dtype: torch.dtype, device: torch.device
-    ) -> None:
-        self._steps = [s for s in program.steps if s.kind in ATTENTION]
-        self._sources = {s.name: s for s in program.steps}
-        self._shape = (slots, dtype, device)
-        self._stores: dict[tuple[str, int], Tensor] = {}
-        self.capacity = 0
-
-    def operands(self, step: Step) -> list[tuple[int, Read]]:
-        """The operands that are cached: all but the first."""
-        return [(i, o) for i, o in enumerate(step.operands) if i and isinstance(o, Read)]
-
-    def width(self, step: Step, operand: int) -> int:
-        last = step.kind == "attend" and operand == 2
-        return int(step.attrs["value_width"] if last else step.attrs["width"])
-
-    def reserve(self, sites: int) -> None:
-        if sites <= self.capacity:
-            return
-        slots, dtype, device = self._shape
-        for step in self._steps:
-            for i, _ in self.operands(step):
-                shape = (slots, step.attrs["heads"], sites, self.width(step, i))
-                grown = torch.zeros(shape, dtype=dtype, device=device)
-                old = self._stores.get((step.name, i))
-                if old is not None:
-                    grown[:, :, : old.shape[2]] = old
-                self._stores[step.name, i] = grown
-        self.capacity = sites
-
-    def store(self, step: Step, operand: int) -> Tensor:
-        return self._stores[step.name, operand]
-
-    def stores(self) -> list[Tensor]:
-        return list(self._stores.values())
-
-    def slot_bytes(self, sites: int) -> int:
-        size = torch.empty(0, dtype=self._shape[1]).element_size()
-        return sum(
-            sites * step.attrs["heads"] * self.width(step, i) * size
-            for step in self._steps
-            for i, _ in self.operands(step)
-        )
-
-    def prefill(self, at: int, found: dict[str, Tensor], rank: int) -> None:
-        """Fill a slot's caches with the keys that sites before `rank` have appended."""
-        for step in self._steps:
-            reach, lead = step.attrs["reach"], step.lead[1]
-            for i, read in self.operands(step):
-                source = found[read.source]
-                pick = source if read.pmap is None else source[:, torch.from_numpy(read.pmap)]
-                store = self.store(step, i)
-                # key j is element j + shift of its source, appended at rank j − reach + lead
-                shift = lead - self._sources[read.source].lead[1] - reach - read.taps[0][0]
-                last = min(rank - lead + reach, store.shape[2])
-                for j in range(max(-shift, 0), max(last, 0)):
-                    if j + shift < len(pick):
-                        store[at, :, j] = pick[j + shift].reshape(store.shape[1], store.shape[3])
-
-    def visible(self, entry: Tensor, step: Step) -> Tensor:
-        """A table's row of keys, cut to those that exist: [1 or slots, heads or 1, keys]."""
-        entry = entry if entry.dim() == 3 else entry[None]
-        return entry[..., : self._length]
-
-    _length = 0
-
-    def append(self, at: Lattice, step: Step, operand: int, value: Tensor) -> Tensor:
-        """Add this site's key and return all of them: [slots, heads, keys, width]."""
-        store = self.store(step, operand)
-        _, heads, _, width = store.shape
-        value = value.reshape(at.n, heads, width)
-        newest = step.attrs["reach"] - step.lead[1]
-        highest = max(at.ranks[: at.n]) + newest
-        if at.uniform:
-            if highest >= 0:
-                store[: at.n, :, highest] = value
-        else:
-            index = at.rank_index + newest
-            rows = torch.arange(at.n, device=at.device)
-            keep = index >= 0
-            store[rows[keep], :, index[keep]] = value[keep]
-        self._length = min(max(highest + 1, 1), store.shape[2])
-        return store[: at.n, :, : self._length]
-
-    def past(self, at: Lattice, step: Step) -> Tensor | None:
-        """Which keys each slot has, [slots, 1, keys]; None where all of them have all."""
-        if at.uniform:
-            return None
-        newest = at.rank_index + (step.attrs["reach"] - step.lead[1])
-        seen: Tensor = torch.arange(self._length, device=at.device) <= newest[:, None]
-        return seen[:, None]
-
-
-def attention_kernel(lattice: Lattice, step: Step) -> Callable[[Lattice], Tensor]:
+def attention_kernel(caches: Caches, step: Step) -> Fetch:
     """A step that appends to its caches and reads them."""
-    keys = lattice.keys
-    reads = [fetch(lattice, o, step) for o in step.operands if isinstance(o, Read)]
+    keys = caches.keys
+    reads = [fetch(caches, o, step) for o in step.operands if isinstance(o, Read)]
     heads, width = step.attrs["heads"], step.attrs["width"]
     if step.kind == "scores":
 
-        def scores(at: Lattice) -> Tensor:
+        def scores(at: Stand) -> Tensor:
             past = keys.append(at, step, 1, reads[1](at))
             query = reads[0](at).reshape(at.n, heads, width, 1)
             return (past @ query).squeeze(-1)
@@ -131,7 +28,7 @@ def attention_kernel(lattice: Lattice, step: Step) -> Callable[[Lattice], Tensor
         return scores
     if step.kind == "mix":
 
-        def mix(at: Lattice) -> Tensor:
+        def mix(at: Stand) -> Tensor:
             past = keys.append(at, step, 1, reads[1](at))
             weights = reads[0](at)[..., None, :]  # [slots, heads, 1, keys]
             own = keys.past(at, step)
@@ -140,9 +37,9 @@ def attention_kernel(lattice: Lattice, step: Step) -> Callable[[Lattice], Tensor
             return (weights[..., : past.shape[2]] @ past).reshape(at.n, -1)
 
         return mix
-    masks = [lookup(lattice, o, step) for o in step.operands if isinstance(o, Table)]
+    masks = [lookup(caches, o, step) for o in step.operands if isinstance(o, Table)]
 
-    def attend(at: Lattice) -> Tensor:
+    def attend(at: Stand) -> Tensor:
         past_keys = keys.append(at, step, 1, reads[1](at))
         past_values = keys.append(at, step, 2, reads[2](at))
         query = reads[0](at).reshape(at.n, heads, 1, width)

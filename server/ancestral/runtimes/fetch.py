@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,34 +11,33 @@ from torch import Tensor
 
 from ancestral.compile.place import Ints, Table
 from ancestral.compile.program import Read, Step
+from ancestral.runtimes.caches import Caches
 from ancestral.runtimes.kernels import split
+from ancestral.runtimes.stand import Stand
 from ancestral.runtimes.tables import site_axes
 
-if TYPE_CHECKING:
-    from ancestral.runtimes.lattice import Lattice
-
-Fetch = Callable[["Lattice"], Tensor]
+Fetch = Callable[[Stand], Tensor]
 
 
-def fetch(lattice: Lattice, read: Read, step: Step, elements: Ints | None = None) -> Fetch:
+def fetch(caches: Caches, read: Read, step: Step, elements: Ints | None = None) -> Fetch:
     """An operand read off the caches, or off this very step: [slots, (columns,) payload]."""
     pmap = read.pmap
     if elements is not None:
         pmap = elements if pmap is None else pmap[elements]
     pick = _picker(pmap)
     if read.direct:
-        name, regs = read.source, lattice.regs
+        name, regs = read.source, caches.regs
         return (lambda at: regs[name]) if pick is None else (lambda at: pick(regs[name]))
-    source = lattice.sources[read.source]
+    source = caches.sources[read.source]
     if source.space == "grid":
         if step.space == "flat":
-            taken = _fetch_wrapped(lattice, source, read)
+            taken = _fetch_wrapped(caches, source, read)
         elif step.phase == "row":
-            taken = _fetch_rows(lattice, source, read, step.extent[1])
+            taken = _fetch_rows(caches, source, read, step.extent[1])
         else:
-            taken = _fetch_taps(lattice, source, read)
+            taken = _fetch_taps(caches, source, read)
     else:
-        taken = _fetch_flat(lattice, source, read)
+        taken = _fetch_flat(caches, source, read)
     if pick is None:
         return taken
     if len(read.taps) == 1:
@@ -47,8 +46,8 @@ def fetch(lattice: Lattice, read: Read, step: Step, elements: Ints | None = None
     return lambda at: pick(split(taken(at), count, width)).flatten(-2)
 
 
-def _fetch_flat(lattice: Lattice, source: Step, read: Read) -> Fetch:
-    ring, lags = lattice.rings[source.name], [lag for lag, _ in read.taps]
+def _fetch_flat(caches: Caches, source: Step, read: Read) -> Fetch:
+    ring, lags = caches.rings[source.name], [lag for lag, _ in read.taps]
     length = ring.shape[1]
     if len(lags) == 1:
         lag = lags[0]
@@ -56,8 +55,8 @@ def _fetch_flat(lattice: Lattice, source: Step, read: Read) -> Fetch:
     return lambda at: torch.cat([ring[: at.n, (at.clock - k) % length] for k in lags], -1)
 
 
-def _fetch_taps(lattice: Lattice, source: Step, read: Read) -> Fetch:
-    ring = lattice.rings[source.name]
+def _fetch_taps(caches: Caches, source: Step, read: Read) -> Fetch:
+    ring = caches.rings[source.name]
     assert source.ring is not None
     length, left, width = source.ring.length, source.ring.left, source.payload
     runs = _runs(read.taps)
@@ -65,7 +64,7 @@ def _fetch_taps(lattice: Lattice, source: Step, read: Read) -> Fetch:
         lag, offset, _, _ = runs[0]
         return lambda at: ring[: at.n, (at.row_clock - lag) % length, left + at.column + offset]
 
-    def read_taps(at: Lattice) -> Tensor:
+    def read_taps(at: Stand) -> Tensor:
         column = left + at.column
         parts = [
             ring[
@@ -79,12 +78,12 @@ def _fetch_taps(lattice: Lattice, source: Step, read: Read) -> Fetch:
     return read_taps
 
 
-def _fetch_rows(lattice: Lattice, source: Step, read: Read, width: int) -> Fetch:
-    ring = lattice.rings[source.name]
+def _fetch_rows(caches: Caches, source: Step, read: Read, width: int) -> Fetch:
+    ring = caches.rings[source.name]
     assert source.ring is not None
     length, left = source.ring.length, source.ring.left
 
-    def read_taps(at: Lattice) -> Tensor:
+    def read_taps(at: Stand) -> Tensor:
         parts = [
             ring[: at.n, (at.row_clock - lag) % length, left + offset : left + offset + width]
             for lag, offset in read.taps
@@ -94,32 +93,32 @@ def _fetch_rows(lattice: Lattice, source: Step, read: Read, width: int) -> Fetch
     return read_taps
 
 
-def _fetch_wrapped(lattice: Lattice, source: Step, read: Read) -> Fetch:
+def _fetch_wrapped(caches: Caches, source: Step, read: Read) -> Fetch:
     """A raster rank's neighbour on the grid: it may lie at the end of the row above."""
-    ring = lattice.rings[source.name]
+    ring = caches.rings[source.name]
     assert source.ring is not None
     length, left = source.ring.length, source.ring.left
     ((lag, offset),) = read.taps
-    columns = lattice.program.columns
+    columns = caches.program.columns
 
-    def read_taps(at: Lattice) -> Tensor:
+    def read_taps(at: Stand) -> Tensor:
         rows, column = divmod(at.column + offset, columns)
         return ring[: at.n, (at.row_clock + rows - lag) % length, left + column]
 
     return read_taps
 
 
-def lookup(lattice: Lattice, table: Table, step: Step, elements: Ints | None = None) -> Fetch:
+def lookup(caches: Caches, table: Table, step: Step, elements: Ints | None = None) -> Fetch:
     """An operand known before sampling, at the slots' own sites."""
     pick = None if elements is None else _picker(elements)
     axes, keyed = site_axes(table), "key" in table.axes
     row_lead, col_lead = step.lead
-    columns = lattice.program.columns
+    columns = caches.program.columns
     in_row = step.phase == "row"
 
-    def entry(at: Lattice) -> Tensor:
+    def entry(at: Stand) -> Tensor:
         item = table.fixed.item
-        store = lattice.tables.store(table)
+        store = caches.tables.store(table)
         if not axes:
             found = store[: at.n] if item else store
             return found[:, None] if item and in_row else found
@@ -141,7 +140,7 @@ def lookup(lattice: Lattice, table: Table, step: Step, elements: Ints | None = N
         return store[tuple(where)]
 
     if keyed:
-        return lambda at: lattice.keys.visible(entry(at), step)
+        return lambda at: caches.keys.visible(entry(at), step)
     if pick is None:
         return entry
     chosen = pick

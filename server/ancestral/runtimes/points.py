@@ -100,9 +100,6 @@ class Points:
     def aligned(self, rank: int) -> bool:
         return True
 
-    def reserve(self, sites: int) -> None:
-        """Every item has the same number of sites."""
-
     def open(
         self, conditions: tuple[Tensor, ...], values: Tensor | None, rank: int, sites: int
     ) -> int:
