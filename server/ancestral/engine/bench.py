@@ -83,6 +83,7 @@ def bench(
         sample_seconds = time.perf_counter() - start
         items = [model.item_of(np.concatenate(parts[item])) for item in range(batch)]
         codes = torch.from_numpy(np.stack(items))
+        codes = codes if model.likelihood.discrete else codes.float()
         score = statistics.median(
             _seconds(partial(model.scorer.per_dim, codes, conditions)) for _ in range(SCORE_REPEATS)
         )

@@ -63,6 +63,7 @@ def forward_params(model: Model, values: npt.NDArray[Any], dtype: torch.dtype) -
     """The same by one teacher-forced pass."""
     network = copy.deepcopy(model.network).to(dtype)
     codes = torch.from_numpy(model.item_of(values))[None]
+    codes = codes if model.likelihood.discrete else codes.to(dtype)
     conditions = [
         condition.to(dtype) if condition.is_floating_point() else condition
         for condition in first_conditions(model, len(values))
