@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import subprocess
@@ -11,9 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from tests.api.server import Server
 from tests.packages import MU_LAW, TINY, publish
+
+import ancestral
 
 RUN = (
     "from ancestral.api.server import serve; "
@@ -35,6 +39,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "length": {"default": 1000, "maximum": 200_000},
     }
     publish(root, "tiny-wavenet", name="long-wavenet", data=sound)
+    made = ancestral.load("tiny-made", root=root)
+    items = np.array(list(itertools.product((0, 1), repeat=6)))
+    scores = sorted(score.log_prob for score in made.log_prob(items))
+    publish(root, "tiny-made", name="known-made", reference={"unit": "nats", "scores": scores})
     return root
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -142,7 +143,7 @@ def test_the_pieces_follow_the_clock(wavenet: Model, metrics: WorkerMetrics) -> 
     counts = [p.data["count"] for p in run(batch) if p.event == "output"]
     assert counts[0] == 1
     assert sum(counts) == 400
-    assert all(later <= 2 * earlier for earlier, later in zip(counts, counts[1:], strict=False))
+    assert all(later <= 2 * earlier for earlier, later in itertools.pairwise(counts))
 
 
 class Faulty:

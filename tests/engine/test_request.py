@@ -106,7 +106,7 @@ def test_series_and_planes_must_fit_the_item() -> None:
     plane = {"name": "low", "kind": "plane", "channels": 1}
     image = manifest("tiny-gpt", conditions=[plane])
     assert check_condition(image, {"low": np.zeros((1, 4, 4)).tolist()}, 1)
-    with pytest.raises(FieldError, match="condition.low"):
+    with pytest.raises(FieldError, match=r"condition\.low"):
         check_condition(image, {"low": np.zeros((1, 4, 5)).tolist()}, 1)
 
 

@@ -83,6 +83,8 @@ class Services:
         manifest = await self.served(body.model)
         if body.count > self.settings.max_items:
             raise Problem.of_field("count", f"{self.settings.max_items} items at most")
+        if body.first_item + body.count > 2**32:
+            raise Problem.of_field("first_item", "first_item + count must not exceed 2^32")
         request: SampleRequest = checked_sample(
             manifest,
             count=body.count,

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.api.server import Server
+from tests.api.test_sample import events_of
+
+LONG = {"model": "long-wavenet", "sites": 100_000, "condition": {"label": 1}}
+
+
+def test_a_running_job_and_its_end(server: Server) -> None:
+    job = server.post("/sample", LONG, prefer="respond-async").json()["id"]
+    with server.client.stream("GET", f"/jobs/{job}/events") as stream:
+        for line in stream.iter_lines():
+            if line == "event: output":
+                break
+    told = server.client.get(f"/jobs/{job}").json()
+    assert (told["state"], told["kind"], told["model"]) == ("running", "sample", "long-wavenet/1")
+    assert 0 < told["progress"]["sites_done"] < told["progress"]["sites"] == 100_000
+    assert server.client.delete(f"/jobs/{job}").json()["cancel_requested"] is True
+    server.standstill()
+    ended = server.client.get(f"/jobs/{job}").json()
+    assert ended["state"] == "canceled"
+    events = events_of(server.client.get(f"/jobs/{job}/events").text)
+    assert [kind for _, kind, _ in events][-1] == "canceled"
+    assert server.client.delete(f"/jobs/{job}").status_code == 200
+
+
+def test_events_resume_after_the_last_one_seen(server: Server) -> None:
+    body = {"model": "tiny-gpt", "seed": 1}
+    server.client.put("/sample/evented", json=body)
+    events = events_of(server.client.get("/jobs/evented/events").text)
+    plain = [(cursor, kind) for cursor, kind, _ in events if kind != "progress"]
+    for index, (cursor, _) in enumerate(plain):
+        headers = {"Last-Event-ID": cursor}
+        rest = events_of(server.client.get("/jobs/evented/events", headers=headers).text)
+        assert [(c, k) for c, k, _ in rest if k != "progress"] == plain[index + 1 :]
+    bad = server.client.get("/jobs/evented/events", headers={"Last-Event-ID": "yesterday"})
+    assert bad.status_code == 400
+
+
+def test_a_finished_job_answers_as_its_request_would_have(server: Server) -> None:
+    body = {"model": "tiny-gpt", "seed": 1, "count": 2}
+    answer = server.client.put("/sample/finished", json=body)
+    assert server.client.get("/jobs/finished").json() == answer.json()
+    png = server.client.get("/jobs/finished", headers={"accept": "image/png"})
+    with Image.open(io.BytesIO(png.content)) as image:
+        assert image.size == (10, 4)
+    npy = server.client.get("/jobs/finished", headers={"accept": "application/x-npy"})
+    codes = [item["data"] for item in answer.json()["items"]]
+    np.testing.assert_array_equal(np.load(io.BytesIO(npy.content)), codes)
+
+
+def test_a_scoring_job_can_be_asked_for_later(server: Server) -> None:
+    body = {"model": "tiny-made", "inputs": [[0, 1, 0, 1, 0, 1]]}
+    answer = server.post("/log_prob", body, prefer="respond-async")
+    assert answer.status_code == 202
+    job = answer.headers["location"]
+    events_of(server.client.get(f"{job}/events").text)  # until it is done
+    direct = server.post("/log_prob", body).json()
+    assert server.client.get(job).json()["results"] == direct["results"]
+
+
+@pytest.mark.parametrize("path", ["/jobs/unheard-of", "/jobs/unheard-of/events"])
+def test_an_unknown_job(server: Server, path: str) -> None:
+    answer = server.client.get(path)
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert server.client.delete("/jobs/unheard-of").status_code == 404

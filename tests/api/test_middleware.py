@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import json
+import logging
+
+from tests.api.server import Server
+
+from ancestral.api.middleware import JsonLines
+
+
+def test_a_request_id_is_echoed_or_made(server: Server) -> None:
+    given = server.client.get("/health/live", headers={"X-Request-Id": "abc-1.2"})
+    assert given.headers["X-Request-Id"] == "abc-1.2"
+    made = server.client.get("/health/live").headers["X-Request-Id"]
+    assert len(made) == 32
+    for strange in ("a b", "x" * 65, "a\tb"):
+        answer = server.client.get("/health/live", headers={"X-Request-Id": strange})
+        assert answer.headers["X-Request-Id"] != strange
+
+
+def test_every_refusal_has_it(server: Server) -> None:
+    for answer in (
+        server.client.get("/no/such/page"),
+        server.client.put("/log_prob"),
+        server.client.post("/log_prob", content=b"x" * (2**20 + 1)),
+    ):
+        problem = answer.json()
+        assert problem["request_id"] == answer.headers["X-Request-Id"]
+        assert problem["status"] == answer.status_code
+
+
+def test_json_lines() -> None:
+    record = logging.LogRecord("ancestral.access", logging.INFO, "", 0, "%s", ("hello",), None)
+    record.request_id = "r"
+    line = json.loads(JsonLines().format(record))
+    assert (line["message"], line["level"], line["request_id"]) == ("hello", "info", "r")

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from ancestral.api.problems import Problem, field_of, of_error
+from ancestral.broker import JobExists, JobUnknown, QueueFull
+
+
+class Inner(BaseModel):
+    b: int
+
+
+class Outer(BaseModel):
+    a: list[Inner]
+
+
+@pytest.mark.parametrize(
+    ("location", "field"),
+    [
+        (("body", "inputs", 0, "File", "data"), "inputs[0].data"),
+        (("inputs", 0, "list[any]"), "inputs[0]"),
+        (("query", "version"), "version"),
+        (("body",), "body"),
+        ((), "body"),
+        (("path", "id"), "id"),
+    ],
+)
+def test_fields_are_named_as_clients_write_them(
+    location: tuple[str | int, ...], field: str
+) -> None:
+    assert field_of(location) == field
+
+
+def test_validation_names_every_field() -> None:
+    with pytest.raises(ValidationError) as found:
+        Outer.model_validate({"a": [{"b": 1}, {"b": "x"}, {}]})
+    problem = of_error(found.value)
+    assert [field for field, _ in problem.errors] == ["a[1].b", "a[2].b"]
+    assert problem.status == 422
+
+
+def test_a_full_queue_says_when_to_come_back() -> None:
+    problem = of_error(QueueFull(12, 7.0))
+    assert problem.status == 429
+    assert problem.headers == {"Retry-After": "7"}
+
+
+def test_the_rest() -> None:
+    assert of_error(JobExists("x")).status == 409
+    assert of_error(JobUnknown("x")).status == 404
+    secret = of_error(RuntimeError("a path, a token"))
+    assert secret.status == 500
+    assert "token" not in str(secret.document())
+
+
+def test_messages_are_bounded() -> None:
+    document = Problem.of_field("prefix", "x" * 10_000).document("/sample", "id")
+    assert len(document["detail"]) == len(document["errors"][0]["message"]) == 300
+    assert (document["instance"], document["request_id"]) == ("/sample", "id")
