@@ -156,9 +156,9 @@ def reshape_dims(dims: Dims, sizes: Sequence[int], columns: int) -> Dims | None:
     """The dims of a row-major reshape to `sizes`, or None when a site axis would be torn.
 
     A merged flat axis splits into rows and columns where the target's sizes are theirs
-    (`columns` long). Axes of size one carry no atoms.
+    (`columns` long). Axes of size one carry no atoms, but for rows and columns.
     """
-    atoms = [atom for dim in dims for atom in dim if atom.size != 1]
+    atoms = [a for dim in dims for a in dim if a.size != 1 or a.kind in ("row", "col")]
     out: list[Dim] = []
     for size in sizes:
         left, taken = int(size), []
@@ -179,5 +179,7 @@ def reshape_dims(dims: Dims, sizes: Sequence[int], columns: int) -> Dims | None:
                 left = 1
             else:
                 return None
+        while atoms and atoms[0].size == 1 and (size == 1 or taken[-1].kind == "row"):
+            taken.append(atoms.pop(0))
         out.append(tuple(taken))
     return tuple(out) if not atoms else None

@@ -104,7 +104,11 @@ class Tracer:
             kwargs = {k: map_refs(v, self._resolve) for k, v in node.kwargs.items()}
             if node.packet not in RULES:
                 raise UnsupportedOperator(node.op, node.source)
-            self._env[node.name] = RULES[node.packet](self, *args, **kwargs)
+            try:
+                self._env[node.name] = RULES[node.packet](self, *args, **kwargs)
+            except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+                reason = f"its rule does not cover this use of it ({error})"
+                raise UnsupportedOperator(node.op, node.source, reason) from error
         result = self._env.get(self.graph.output)
         if not isinstance(result, View):
             raise CausalityError("the params do not depend on the data at all", [])

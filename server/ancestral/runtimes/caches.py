@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -35,6 +37,20 @@ class Caches:
         self.tables = Tables(program, self.graph, slots, codes, device)
         self._capacity = program.rows * program.columns if program.space == "grid" else 1
         self.tables.read_constants(self._capacity)
+        self._memos: list[dict[int, Any]] = []
+
+    def memo(self) -> dict[int, Any]:
+        """A place for views of the stores, forgotten when slots come or go.
+
+        A view costs as much as a small product; at the same ring position it is the same view.
+        """
+        found: dict[int, Any] = {}
+        self._memos.append(found)
+        return found
+
+    def _forget(self) -> None:
+        for memo in self._memos:
+            memo.clear()
 
     def reserve(self, sites: int) -> None:
         """Make room for items of that many sites."""
@@ -51,6 +67,7 @@ class Caches:
         `values` are codes of batch one in their natural shape, of which the first `rank` sites
         count; the caches are filled from one teacher-forced pass over them.
         """
+        self._forget()
         at = self.stand.join(rank)
         self.reserve(sites)
         self.tables.read_items(at, conditions, sites)
@@ -62,6 +79,7 @@ class Caches:
 
     def close(self, at: int) -> None:
         """Take a slot out of the batch; the last one moves into its place."""
+        self._forget()
         last = self.stand.leave(at)
         if at != last:
             for store in (*self.rings.values(), *self.keys.stores(), *self.tables.items.values()):

@@ -49,30 +49,42 @@ def fetch(caches: Caches, read: Read, step: Step, elements: Ints | None = None) 
 def _fetch_flat(caches: Caches, source: Step, read: Read) -> Fetch:
     ring, lags = caches.rings[source.name], [lag for lag, _ in read.taps]
     length = ring.shape[1]
-    if len(lags) == 1:
-        lag = lags[0]
-        return lambda at: ring[: at.n, (at.clock - lag) % length]
-    return lambda at: torch.cat([ring[: at.n, (at.clock - k) % length] for k in lags], -1)
+    seen: dict[int, list[Tensor]] = caches.memo()
+
+    def read_lags(at: Stand) -> Tensor:
+        place = at.clock % length
+        parts = seen.get(place)
+        if parts is None:
+            parts = seen[place] = [ring[: at.n, (place - lag) % length] for lag in lags]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, -1)
+
+    return read_lags
 
 
 def _fetch_taps(caches: Caches, source: Step, read: Read) -> Fetch:
-    ring = caches.rings[source.name]
+    ring, columns = caches.rings[source.name], caches.program.columns
     assert source.ring is not None
     length, left, width = source.ring.length, source.ring.left, source.payload
     runs = _runs(read.taps)
-    if len(runs) == 1 and runs[0][2] == 1:
-        lag, offset, _, _ = runs[0]
-        return lambda at: ring[: at.n, (at.row_clock - lag) % length, left + at.column + offset]
+    copies = any(gap > 1 for _, _, _, gap in runs)  # such a run cannot be flattened as a view
+    seen: dict[int, list[Tensor]] = caches.memo()
+
+    def windows(n: int, row: int, column: int) -> list[Tensor]:
+        parts = []
+        for lag, offset, count, gap in runs:
+            first = left + column + offset
+            part = ring[:n, (row - lag) % length, first : first + (count - 1) * gap + 1 : gap]
+            parts.append(part if gap > 1 else part.reshape(n, count * width))
+        return parts
 
     def read_taps(at: Stand) -> Tensor:
-        column = left + at.column
-        parts = [
-            ring[
-                : at.n, (at.row_clock - lag) % length,
-                column + offset : column + offset + (count - 1) * gap + 1 : gap,
-            ].reshape(at.n, count * width)
-            for lag, offset, count, gap in runs
-        ]  # fmt: skip
+        row = at.row_clock % length
+        place = row * columns + at.column
+        parts = seen.get(place)
+        if parts is None:
+            parts = seen[place] = windows(at.n, row, at.column)
+        if copies:
+            parts = [part.flatten(1) for part in parts]
         return parts[0] if len(parts) == 1 else torch.cat(parts, -1)
 
     return read_taps
@@ -112,33 +124,28 @@ def lookup(caches: Caches, table: Table, step: Step, elements: Ints | None = Non
     """An operand known before sampling, at the slots' own sites."""
     pick = None if elements is None else _picker(elements)
     axes, keyed = site_axes(table), "key" in table.axes
-    row_lead, col_lead = step.lead
-    columns = caches.program.columns
-    in_row = step.phase == "row"
+    columns, in_row = caches.program.columns, step.phase == "row"
+    whole: dict[int, Tensor] = caches.memo()
 
-    def entry(at: Stand) -> Tensor:
-        item = table.fixed.item
+    def everywhere(at: Stand) -> Tensor:
+        """The same at all sites."""
+        found = whole.get(0)
+        if found is None:
+            store = caches.tables.store(table)
+            found = store[: at.n] if table.fixed.item else store
+            found = whole[0] = found[:, None] if table.fixed.item and in_row else found
+        return found
+
+    def here(at: Stand) -> Tensor:
         store = caches.tables.store(table)
-        if not axes:
-            found = store[: at.n] if item else store
-            return found[:, None] if item and in_row else found
-        if axes == ("flat",) and step.space == "flat":
-            where: list[Any] = [at.rank(-col_lead)]
-        elif axes == ("flat",):
-            first = at.row(-row_lead) * columns
-            if in_row:
-                return torch.stack([store[i : i + columns] for i in _each(first, at.n)])
-            where = [first + at.column - col_lead]
-        else:
-            where = [at.row(-row_lead) if axis == "row" else at.column - col_lead for axis in axes]
-            if in_row:
-                where = [
-                    w if axis == "row" else slice(None) for w, axis in zip(where, axes, strict=True)
-                ]
-        if item:
-            return store[(torch.arange(at.n, device=at.device), *where)]
-        return store[tuple(where)]
+        where = _where(at, axes, step, columns)
+        if not table.fixed.item:
+            return store[tuple(where)]
+        shared = not any(isinstance(w, Tensor) for w in where)
+        slots = slice(0, at.n) if shared else torch.arange(at.n, device=at.device)
+        return store[(slots, *where)]
 
+    entry = here if axes else everywhere
     if keyed:
         return lambda at: caches.keys.visible(entry(at), step)
     if pick is None:
@@ -147,8 +154,22 @@ def lookup(caches: Caches, table: Table, step: Step, elements: Ints | None = Non
     return lambda at: chosen(entry(at))
 
 
-def _each(first: int | Tensor, n: int) -> list[int]:
-    return [first] * n if isinstance(first, int) else [int(i) for i in first]
+def _where(at: Stand, axes: tuple[str, ...], step: Step, columns: int) -> list[Any]:
+    """The index of the slots' sites along a table's site axes."""
+    row_lead, col_lead = step.lead
+    if axes == ("flat",) and step.space == "flat":
+        return [at.rank(-col_lead)]
+    rows, column = at.row(-row_lead), slice(None) if step.phase == "row" else at.column - col_lead
+    if axes == ("flat",):  # a raster table met on the grid
+        if step.phase == "row":
+            inside = torch.arange(columns, device=at.device)
+            return [
+                rows * columns + inside
+                if isinstance(rows, int)
+                else rows[:, None] * columns + inside
+            ]
+        return [rows * columns + at.column - col_lead]
+    return [rows if axis == "row" else column for axis in axes]
 
 
 def _picker(pmap: Ints | None) -> Callable[[Tensor], Tensor] | None:

@@ -166,41 +166,36 @@ class Lattice:
         stand = self.stand
         ring, length, left = self.caches.rings[step.name], step.ring.length, step.ring.left
         first_row, lead = step.lead
+        in_row = step.phase == "row"
+        seen: dict[int, Tensor] = self.caches.memo()
+        columns = self.program.columns
         if step.space == "flat":
 
             def keep_flat(value: Tensor) -> None:
-                ring[: stand.n, stand.clock % length] = value
+                at = stand.clock % length
+                place = seen.get(at)
+                if place is None:
+                    place = seen[at] = ring[: stand.n, at]
+                place.copy_(value)
                 if lead > 0:
-                    self._refill(
-                        step,
-                        ring[:, stand.clock % length],
-                        [r < lead for r in stand.ranks[: stand.n]],
-                    )
+                    self._refill(step, place, [r < lead for r in stand.ranks[: stand.n]])
 
             return keep_flat
-        stop = left + step.extent[1]
-        columns = self.program.columns
+        of_row = slice(left, left + step.extent[1])
 
-        def early() -> list[bool]:
-            return [r // columns < first_row for r in stand.ranks[: stand.n]]
-
-        if step.phase == "row":
-
-            def keep_row(value: Tensor) -> None:
-                place = ring[:, stand.row_clock % length]
-                place[: stand.n, left:stop] = value
-                if first_row > 0:
-                    self._refill(step, place[:, left:stop], early())
-
-            return keep_row
-
-        def keep_site(value: Tensor) -> None:
-            place = ring[:, stand.row_clock % length, left + stand.column - lead]
-            place[: stand.n] = value
+        def keep(value: Tensor) -> None:
+            row = stand.row_clock % length
+            at = row * columns + (0 if in_row else stand.column)
+            place = seen.get(at)
+            if place is None:
+                where = of_row if in_row else left + stand.column - lead
+                place = seen[at] = ring[: stand.n, row, where]
+            place.copy_(value)
             if first_row > 0:
-                self._refill(step, place, early())
+                early = [r // columns < first_row for r in stand.ranks[: stand.n]]
+                self._refill(step, place, early)
 
-        return keep_site
+        return keep
 
     def _refill(self, step: Step, place: Tensor, outside: list[bool]) -> None:
         """Put the fill where a slot has not yet reached the value's first element."""
