@@ -21,8 +21,8 @@ def activations(
     conditions: tuple[Tensor, ...],
     *,
     every: bool = False,
-) -> dict[str, Tensor]:
-    """Values of the steps that are cached, or of every step, at all sites.
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Values of the steps that are cached, or of every step, at all sites; and the params.
 
     [rows, columns, payload] on the grid, [sites, payload] where flat. `codes` has batch one and
     its natural shape.
@@ -47,10 +47,11 @@ def activations(
                 nodes.add(by_name[view.value.name].fill.fixed.name)  # type: ignore[union-attr]
         elif step.kind != "codes":
             nodes.add(step.attrs["node"])
-    found = graph.run([codes, *conditions], nodes)
+    found = graph.run([codes, *conditions], nodes | {graph.output})
     found["codes"] = codes
     cache: dict[str, Tensor] = {}
-    return {name: _activation(by_name[name], by_name, found, cache) for name in wanted}
+    values = {name: _activation(by_name[name], by_name, found, cache) for name in wanted}
+    return values, found[graph.output]
 
 
 def _activation(

@@ -61,11 +61,12 @@ class Caches:
 
     def open(
         self, conditions: tuple[Tensor, ...], values: Tensor | None, rank: int, sites: int
-    ) -> int:
+    ) -> Tensor | None:
         """Put a new sequence at the end of the batch, its first `rank` sites known.
 
         `values` are codes of batch one in their natural shape, of which the first `rank` sites
-        count; the caches are filled from one teacher-forced pass over them.
+        count; the caches are filled from one teacher-forced pass over them, whose params
+        [1, *grid, D, P] are returned.
         """
         self._forget()
         at = self.stand.join(rank)
@@ -73,9 +74,7 @@ class Caches:
         self.tables.read_items(at, conditions, sites)
         for name, ring in self.rings.items():
             ring[at] = self.tables.fill(self.sources[name].fill, at)
-        if values is not None:
-            self._prefill(at, conditions, values, rank)
-        return at
+        return None if values is None else self._prefill(at, conditions, values, rank)
 
     def close(self, at: int) -> None:
         """Take a slot out of the batch; the last one moves into its place."""
@@ -98,8 +97,10 @@ class Caches:
         dtype = self._codes_dtype if step.kind == "codes" else self.dtype
         return torch.zeros((self._slots, *shape, step.payload), dtype=dtype, device=self.device)
 
-    def _prefill(self, at: int, conditions: tuple[Tensor, ...], values: Tensor, rank: int) -> None:
-        found = activations(self.program, self.graph, values, conditions)
+    def _prefill(
+        self, at: int, conditions: tuple[Tensor, ...], values: Tensor, rank: int
+    ) -> Tensor:
+        found, params = activations(self.program, self.graph, values, conditions)
         for name, ring in self.rings.items():
             step, length = self.sources[name], ring.shape[1]
             source = found[name].to(ring.dtype)
@@ -118,3 +119,4 @@ class Caches:
                     place = ring[at, (self.stand.row_clock - lag) % length]
                     place[left : left + source.shape[1]] = source[index]
         self.keys.prefill(at, found, rank)
+        return params

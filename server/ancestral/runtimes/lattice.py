@@ -85,7 +85,7 @@ class Lattice:
 
     def open(
         self, conditions: tuple[Tensor, ...], values: Tensor | None, rank: int, sites: int
-    ) -> int:
+    ) -> Tensor | None:
         """See `Caches.open`."""
         return self.caches.open(conditions, values, rank, sites)
 

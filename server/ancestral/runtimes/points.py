@@ -102,17 +102,19 @@ class Points:
 
     def open(
         self, conditions: tuple[Tensor, ...], values: Tensor | None, rank: int, sites: int
-    ) -> int:
+    ) -> Tensor | None:
+        """As `Caches.open`: one teacher-forced pass over `values` fills every store."""
         at, self.n = self.n, self.n + 1
         self.ranks[at] = rank
         for store in self._values.values():
             store[at] = 0
         self._tables.read_items(at, conditions, sites)
         if values is not None:
-            found = activations(self.program, self.graph, values, conditions, every=True)
+            found, params = activations(self.program, self.graph, values, conditions, every=True)
             for name, store in self._values.items():
                 store[at] = found[name].reshape(-1).to(store.dtype)
-        return at
+            return params
+        return None
 
     def close(self, at: int) -> None:
         last = self.n - 1

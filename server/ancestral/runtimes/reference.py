@@ -49,7 +49,7 @@ class Batch(Protocol):
     def aligned(self, rank: int) -> bool: ...
     def open(
         self, conditions: tuple[Tensor, ...], values: Tensor | None, rank: int, sites: int
-    ) -> int: ...
+    ) -> Tensor | None: ...
     def close(self, at: int) -> None: ...
     def slot_bytes(self, sites: int) -> int: ...
 
@@ -125,7 +125,6 @@ class ReferenceRuntime:
             c.to(self._device, self._dtype if c.is_floating_point() else None)
             for c in request.conditions
         )
-        self._score_prefix(state)
         self._waiting.append(state)
         return slot
 
@@ -140,14 +139,9 @@ class ReferenceRuntime:
         self._states[slot] = None
         self._conditions[slot] = ()
 
-    def _score_prefix(self, state: SlotState) -> None:
-        """Score a given prefix by one teacher-forced pass; its sites need not be stepped."""
+    def _score_prefix(self, state: SlotState, params: Tensor) -> None:
+        """A given prefix is scored from the pass that filled its caches; it is not stepped."""
         count = state.prefix
-        if not count:
-            return
-        graph = self._batch.graph
-        inputs = [self._codes(state), *self._conditions[state.slot]]
-        params = graph.run(inputs)[graph.output][0]
         params = params.reshape(-1, *params.shape[-2:])[self._positions(count)]
         values = torch.from_numpy(state.values[:count])
         state.log_prob[:count] = self._likelihood.log_prob(params.double().cpu(), values).numpy()
@@ -185,14 +179,21 @@ class ReferenceRuntime:
         """Let waiting slots join where the program's phase allows."""
         joined = False
         for state in list(self._waiting):
-            if state.done:
-                self._waiting.remove(state)
-            elif self._batch.aligned(state.site):
-                self._waiting.remove(state)
-                values = self._codes(state) if state.site else None
-                self._batch.open(self._conditions[state.slot], values, state.site, state.sites)
+            conditions = self._conditions[state.slot]
+            if state.prefix == state.sites:
+                inputs = [self._codes(state), *conditions]
+                graph = self._batch.graph
+                self._score_prefix(state, graph.run(inputs)[graph.output])
+            elif self._batch.aligned(state.prefix):
+                values = self._codes(state) if state.prefix else None
+                params = self._batch.open(conditions, values, state.prefix, state.sites)
+                if params is not None:
+                    self._score_prefix(state, params)
                 self._running.append(state)
                 joined = True
+            else:
+                continue
+            self._waiting.remove(state)
         if joined:
             self._batch.settle()
 
@@ -250,7 +251,7 @@ class ReferenceRuntime:
     def _until_join(self) -> int:
         phase = self.phase_sites
         at = self._running[0].site % phase
-        waits = [(s.site - at) % phase or phase for s in self._waiting]
+        waits = [(s.prefix - at) % phase or phase for s in self._waiting]
         return min(waits)
 
     def _gather(self, states: list[SlotState], sites: int) -> tuple[Tensor, Tensor, Tensor]:
