@@ -26,7 +26,8 @@ class MADE(nn.Module):
     An image's dimensions run over rows, columns and channels. `order` (rank -> position) or the
     seed of a random one; None is the order of positions. `degree_seed` draws the hidden units'
     degrees as in section 3.1; None spreads them evenly. `direct` connects input and output
-    (section 3.4). `classes`: a label adds a bias to the first hidden layer.
+    (section 3.4). `classes`: a label adds a bias to the first hidden layer
+    and, since no hidden unit feeds the first dimension, to the output.
     """
 
     def __init__(
@@ -58,7 +59,9 @@ class MADE(nn.Module):
         self.direct = (
             MaskedLinear(per_output[:, None] > ranks[None, :], bias=False) if direct else None
         )
-        self.labels = nn.ModuleList(nn.Embedding(count, hidden[0]) for count in classes)
+        self.labels = nn.ModuleList(
+            nn.Embedding(count, hidden[0] + dims * n_params) for count in classes
+        )
 
     @classmethod
     def for_data(
@@ -84,15 +87,19 @@ class MADE(nn.Module):
 
     def forward(self, x: Tensor, *labels: Tensor) -> Tensor:
         flat = x.permute(0, 2, 3, 1).flatten(1) if x.dim() == 4 else x
-        h = self.hidden[0](flat)
-        for embedding, label in zip(self.labels, labels, strict=True):
-            h = h + embedding(label)
+        h: Tensor = self.hidden[0](flat)
+        biases = [embed(label) for embed, label in zip(self.labels, labels, strict=True)]
+        width = h.shape[1]
+        for bias in biases:
+            h = h + bias[:, :width]
         h = self.activation(h)
         for layer in list(self.hidden)[1:]:
             h = self.activation(layer(h))
         out: Tensor = self.output(h)
         if self.direct is not None:
             out = out + self.direct(flat)
+        for bias in biases:
+            out = out + bias[:, width:]
         return out.reshape(x.shape[0], -1, self.n_params)
 
 
