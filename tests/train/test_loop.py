@@ -87,7 +87,7 @@ def run(folder: Path, stop: int, **changes: Any) -> Network:
 
 def bits_of(network: Network) -> float:
     codes = torch.from_numpy(PICTURES[32:]).long()
-    return float(loss(network, codes, (), torch.ones(())))
+    return float(loss(network, codes, (), torch.ones(())).detach())
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
@@ -105,12 +105,14 @@ def test_a_run_broken_off_ends_as_one_undisturbed(
 
 
 def test_training_learns(tmp_path: Path) -> None:
-    assert bits_of(run(tmp_path, 30)) < 0.8  # stripes of four bits: 0.25 bits/dim at best
+    assert (
+        bits_of(run(tmp_path, 150, steps=150)) < 0.6
+    )  # stripes of four bits: 0.25 bits/dim at best
 
 
 def test_weights_that_validate_best_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Steps that throw the weights far off in the end do not lose the good ones."""
-    monkeypatch.setattr("ancestral.train.loop.rate", lambda _, step: 1.0 if step < 20 else 1e4)
-    assert bits_of(run(tmp_path, 30, validate_every=5)) < 0.8
+    monkeypatch.setattr("ancestral.train.loop.rate", lambda _, step: 1.0 if step < 100 else 1e4)
+    assert bits_of(run(tmp_path, 120, steps=120, validate_every=5)) < 0.8
