@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -49,6 +50,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def server(store: Path) -> Iterator[Server]:
     """A uvicorn process that is ready; it must end cleanly."""
+    with running(store) as (found, _):
+        yield found
+
+
+@contextmanager
+def running(store: Path) -> Iterator[tuple[Server, subprocess.Popen[bytes]]]:
+    """A server process of one's own."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -63,7 +71,7 @@ def server(store: Path) -> Iterator[Server]:
     found = Server(f"http://127.0.0.1:{port}")
     try:
         _wait_until_ready(found, process)
-        yield found
+        yield found, process
     finally:
         process.terminate()
         code = process.wait(60)

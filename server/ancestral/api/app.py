@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
@@ -18,6 +19,7 @@ from ancestral.api import health, jobs, log_prob, models, problems, sample, stre
 from ancestral.api.catalogue import Catalogue
 from ancestral.api.health import StepWatch
 from ancestral.api.middleware import BodyLimit, RequestId
+from ancestral.api.schemas import LogProbBody
 from ancestral.api.services import ApiMetrics, Services
 from ancestral.broker import MemoryQueue
 from ancestral.engine.limits import Limits
@@ -82,9 +84,24 @@ def create_app(settings: Settings | None = None, loader: Loader | None = None) -
     for part in (log_prob, sample, jobs, models, health, stream):
         app.include_router(part.router)
     _mount_page(app, PAGE)
+    _describe_bodies(app)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     app.add_middleware(RequestId)
     return app
+
+
+def _describe_bodies(app: FastAPI) -> None:
+    """Add to the OpenAPI document the schemas of a body that FastAPI does not read itself."""
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = plain()
+            body = LogProbBody.model_json_schema(ref_template="#/components/schemas/{model}")
+            document["components"]["schemas"] |= body.pop("$defs") | {"LogProbBody": body}
+        return plain()
+
+    app.openapi = openapi  # type: ignore[method-assign]
 
 
 def _mount_page(app: FastAPI, folder: Path) -> None:

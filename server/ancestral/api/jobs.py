@@ -19,13 +19,14 @@ from ancestral.api.services import services_of
 from ancestral.broker import Queue, Status
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
+_FEW: dict[int | str, dict[str, Any]] = {status: PROBLEMS[status] for status in (404, 422)}
 
 
 @router.get(
     "/{id}",
     summary="How a job stands, or its result",
     description="A finished job answers with what its request would have answered.",
-    responses={200: {"model": JobAnswer}, 404: PROBLEMS[404]},
+    responses={200: {"model": JobAnswer}, **_FEW},
 )
 async def job(id: str, request: Request) -> Response:
     services = services_of(request)
@@ -65,7 +66,7 @@ async def standing(queue: Queue, status: Status) -> dict[str, Any]:
     summary="A job's events",
     description="Server-sent events: started, output, progress, then done, failed or canceled. "
     "Last-Event-ID resumes.",
-    responses={200: {"content": {SSE: {"schema": {"type": "string"}}}}, 404: PROBLEMS[404]},
+    responses={200: {"content": {SSE: {"schema": {"type": "string"}}}}, **_FEW},
     response_class=StreamingResponse,
 )
 async def job_events(
@@ -84,7 +85,7 @@ async def job_events(
     "/{id}",
     summary="Cancel a job",
     description="Its slots are free within one chunk; what was published stays readable.",
-    responses={200: {"model": JobAnswer}, 404: PROBLEMS[404]},
+    responses={200: {"model": JobAnswer}, **_FEW},
 )
 async def cancel_job(id: str, request: Request) -> JSONResponse:
     queue = services_of(request).queue

@@ -14,7 +14,7 @@ from ancestral.api.inputs import Ask, read_ask, read_item, rows_of
 from ancestral.api.problems import Problem
 from ancestral.api.results import JSON, PNG, item_maps, scored
 from ancestral.api.routes import PROBLEMS, accepted, asynchronous, gone
-from ancestral.api.schemas import LogProbAnswer, LogProbBody
+from ancestral.api.schemas import LogProbAnswer
 from ancestral.api.services import Services, new_id, services_of
 from ancestral.broker import Job
 from ancestral.engine.request import ScoreRequest, check_condition, pack_items
@@ -42,14 +42,11 @@ _FORM = {
 _BODY = {
     "required": True,
     "content": {
-        JSON: {
-            "schema": LogProbBody.model_json_schema(ref_template="#/components/schemas/{model}")
-        },
+        JSON: {"schema": {"$ref": "#/components/schemas/LogProbBody"}},
         "multipart/form-data": _FORM,
         **dict.fromkeys(("image/png", "image/jpeg", "audio/wav", "application/x-npy"), _FILE),
     },
 }
-_BODY["content"][JSON]["schema"].pop("$defs", None)  # type: ignore[index]
 _QUERY = [
     {"name": name, "in": "query", "schema": {"type": kind}, "description": "with a raw body"}
     for name, kind in {

@@ -3,29 +3,64 @@
 from __future__ import annotations
 
 import logging
+import time
+from types import FrameType
 
 import uvicorn
 
 from ancestral.api.app import create_app
 from ancestral.api.middleware import JsonLines
+from ancestral.api.services import Services
 from ancestral.settings import Settings
 
 DRAIN_SECONDS = 30  # running streams may finish when the process is asked to stop
+PING_SECONDS = 20  # between pings of an idle or busy socket
+PONG_SECONDS = 180  # a slow reader meets our ping only behind the data that it has yet to read
 
 
-def config(settings: Settings) -> uvicorn.Config:
+class Server(uvicorn.Server):
+    """Drains before it stops: new work is refused with 503 while streams over sockets finish.
+
+    Plain requests are waited for by uvicorn itself. A second signal stops at once.
+    """
+
+    def __init__(self, config: uvicorn.Config, services: Services) -> None:
+        super().__init__(config)
+        self._services = services
+        self._deadline = 0.0
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self._services.draining:
+            super().handle_exit(sig, frame)
+            return
+        self._services.draining = True
+        self._deadline = time.monotonic() + DRAIN_SECONDS
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._services.draining and (
+            self._services.streams == 0 or time.monotonic() > self._deadline
+        ):
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+
+def server(settings: Settings) -> Server:
     """uvicorn as we need it: one process, no per-message deflate, bounded WebSocket messages."""
-    return uvicorn.Config(
-        create_app(settings),
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
         host=settings.host,
         port=settings.port,
         ws_max_size=settings.max_body_bytes,
+        ws_ping_interval=PING_SECONDS,
+        ws_ping_timeout=PONG_SECONDS,
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=DRAIN_SECONDS,
         access_log=False,
         log_config=None,
         server_header=False,
     )
+    return Server(config, app.state.services)
 
 
 def serve(settings: Settings) -> None:
@@ -36,4 +71,4 @@ def serve(settings: Settings) -> None:
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    uvicorn.Server(config(settings)).run()
+    server(settings).run()

@@ -52,6 +52,7 @@ class Services:
     metrics: ApiMetrics
     wanted: set[str] = field(default_factory=set)  # models without which we are not ready
     draining: bool = False
+    streams: int = 0  # jobs being sent over sockets
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def served(self, name: str, version: int | None = None) -> Manifest:

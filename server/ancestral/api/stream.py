@@ -129,6 +129,7 @@ class _Shell:
 
     async def _pump(self, opened: Stream) -> None:
         """Send a job's stream to its end."""
+        self._services.streams += 1
         try:
             async for entry in follow(self._services.queue, opened.job):
                 message = opened.deliver(entry)
@@ -142,6 +143,7 @@ class _Shell:
             with contextlib.suppress(WebSocketDisconnect):
                 await self._send(opened.error(of_error(error)))
         finally:
+            self._services.streams -= 1
             self._connection.close(opened)
         self._own.discard(opened.job)
 

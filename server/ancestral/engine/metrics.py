@@ -32,7 +32,7 @@ class WorkerMetrics:
         self.sites = counter("sites_generated", "Sites drawn", "model")
         self.dimensions = counter("dimensions_scored", "Dimensions scored", "model")
         self.finished = counter("request_success", "Jobs ended", "model", "finish_reason")
-        self.running = gauge("requests_running", "Jobs that hold slots or are being scored")
+        self.running = gauge("requests_running", "Sampling jobs that hold slots")
         self.held = gauge("requests_held", "Jobs taken from the queue that wait for a slot")
         self.slots_in_use = gauge("slots_in_use", "Places taken in the running batch")
         self.slots_total = gauge("slots_total", "Places in the running batch")
