@@ -1,4 +1,4 @@
-"""A slow reader slows its own stream only: sockets that the test holds shut, and a worker by hand."""
+"""A slow reader slows its own stream only: sockets held shut by the test, a worker by hand."""
 
 from __future__ import annotations
 
