@@ -17,7 +17,7 @@ from ancestral.compile.errors import CompileError
 from ancestral.compile.graph import Graph
 from ancestral.compile.place import Atom, Dim, Ints, Space, Value, View, full, key, payload_shape
 from ancestral.compile.program import StepProgram
-from ancestral.compile.schedule import params_read, schedule
+from ancestral.compile.schedule import schedule
 from ancestral.compile.tracer import NeedsPointOrder, Tracer
 from ancestral.models.data import ConditionSpec, DataSpec
 from ancestral.models.network import Network
@@ -111,8 +111,7 @@ def _derive(
         params = tracer.copy(params, "flat")
     vectors, size, limit = _limits(params, tracer, codes, space, ranks)
     prove_causal(params, limit, lambda e: _named(e, vectors, size, space))
-    steps = schedule(tracer.values, params, limit, tracer.columns, subs)
-    read = params_read(params, tracer.values, steps, tracer.columns)
+    steps, read = schedule(tracer.values, params, limit, tracer.columns, subs)
     if space == "point" and order is None:
         order = np.arange(sites, dtype=np.int64)
     return StepProgram(

@@ -7,7 +7,7 @@ own result must be kept (`ring`). Nothing in it grows with the number of sites.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -102,7 +102,6 @@ class StepProgram:
     params: Read
     params_shape: tuple[int, int]  # parameter vectors per site, parameters in each
     order: npt.NDArray[np.int64] | None = None
-    notes: tuple[str, ...] = field(default_factory=tuple)
 
     @property
     def row_steps(self) -> tuple[Step, ...]:

@@ -50,8 +50,10 @@ class Slot:
         return np.array([key(*self.lead, int(s)) for s in self.sub], dtype=np.int64)
 
 
-def schedule(values: list[Value], params: View, limit: Ints, columns: int, subs: int) -> list[Step]:
-    """Steps in order of execution for the values that the params need.
+def schedule(
+    values: list[Value], params: View, limit: Ints, columns: int, subs: int
+) -> tuple[list[Step], Read]:
+    """Steps in order of execution for the values that the params need, and how params are read.
 
     `limit` [params payload] is the key by which each element of the params is wanted.
     """
@@ -117,7 +119,9 @@ def _converted(times: Ints, space: str, columns: int) -> Ints:
     return np.array(out, dtype=np.int64)
 
 
-def _steps(values: list[Value], slots: dict[int, Slot], params: View, columns: int) -> list[Step]:
+def _steps(
+    values: list[Value], slots: dict[int, Slot], params: View, columns: int
+) -> tuple[list[Step], Read]:
     """Steps with their reads resolved to lags and their caches sized by the readers."""
     kept: dict[int, list[int]] = {}  # value -> [ring length, left, right]
     drafts: list[tuple[Value, Slot, list[Any]]] = []
@@ -140,9 +144,8 @@ def _steps(values: list[Value], slots: dict[int, Slot], params: View, columns: i
     out = Value("params", "params", "", "", params.space, params.extent, params.pmap.size, [], {},
                 params.ready)  # fmt: skip
     end = Slot("site", (0, 0), np.zeros(1, dtype=np.int64))
-    _read(
-        Take(params, params.pmap, (params.shift,)), (params.shift,), out, end, slots, columns, kept
-    )
+    result = Take(params, params.pmap, (params.shift,))
+    read = _read(result, result.taps, out, end, slots, columns, kept)
     steps = []
     for value, slot, operands in drafts:
         ring = Ring(*kept[id(value)]) if id(value) in kept else None
@@ -168,7 +171,7 @@ def _steps(values: list[Value], slots: dict[int, Slot], params: View, columns: i
         )
     codes_ring = kept.get(id(values[0]), [1, 0, 0])
     steps.insert(0, _codes_step(values[0], slots[id(values[0])], Ring(*codes_ring)))
-    return steps
+    return steps, read
 
 
 def _codes_step(value: Value, slot: Slot, ring: Ring) -> Step:
@@ -176,18 +179,6 @@ def _codes_step(value: Value, slot: Slot, ring: Ring) -> Step:
         value.name, "codes", "", "", value.attrs, (), value.payload, value.space, value.extent,
         slot.phase, slot.lead, slot.sub, ring, value.fill if isinstance(value.fill, float) else 0.0,
     )  # fmt: skip
-
-
-def params_read(params: View, values: list[Value], steps: list[Step], columns: int) -> Read:
-    """How the params are read off the last step at their own site."""
-    by_name = {s.name: s for s in steps}
-    step = by_name[params.value.name]
-    slots = {id(params.value): Slot(step.phase, step.lead, step.sub)}
-    out = Value("params", "params", "", "", params.space, params.extent, params.pmap.size, [], {},
-                params.ready)  # fmt: skip
-    end = Slot("site", (0, 0), np.zeros(1, dtype=np.int64))
-    return _read(Take(params, params.pmap, (params.shift,)), (params.shift,), out, end, slots,
-                 columns, {})  # fmt: skip
 
 
 def _read(take: Take, taps: tuple[tuple[int, int], ...], reader: Value, slot: Slot,

@@ -14,7 +14,6 @@ from ancestral.compile.graph import Graph, Node, Ref, map_refs, refs
 from ancestral.compile.place import (
     FUTURE,
     NEVER,
-    SITES,
     Atom,
     Dim,
     Dims,
@@ -310,10 +309,6 @@ class Tracer:
         if dims is None:
             raise self.unsupported("a reshape that tears a site axis")
         return dims
-
-
-def site_atoms(view: View) -> list[str]:
-    return [a.kind for dim in view.dims for a in dim if a.kind in SITES]
 
 
 def _as_flat(dim: Dim) -> Dim:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ancestral.compile.graph import Graph
-from ancestral.compile.place import Fixed, Table, View
+from ancestral.compile.place import Table, View
 from ancestral.compile.program import Read, Step, StepProgram
 from ancestral.runtimes.tables import by_site
 
@@ -120,6 +120,3 @@ def _seen(view: View, step: Step, source: Tensor, found: dict[str, Any]) -> Tens
         tensor = found.get(fill.fixed.name, fill.fixed.tensor)
         fill = by_site(tensor[:1], fill).to(picked.dtype)[pmap]
     return torch.where(mask, picked, torch.as_tensor(fill, dtype=picked.dtype))
-
-
-__all__ = ["Fixed", "activations"]

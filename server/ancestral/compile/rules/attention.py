@@ -20,7 +20,6 @@ from ancestral.compile.place import (
     Value,
     View,
     has,
-    key,
     moved,
     payload_shape,
 )
@@ -177,6 +176,3 @@ def _mask_allows(mask: Fixed) -> Allowed:
     allowed = tensor if tensor.dtype == torch.bool else tensor > MASKED
     allowed = allowed.reshape(-1, *allowed.shape[-2:]).any(0)
     return (allowed | ~allowed.any(1, keepdim=True)).numpy()
-
-
-__all__ = ["attend", "key", "matmul_of_values", "softmax_over_keys"]

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from ancestral.compile.graph import operator_of
-from ancestral.compile.place import Fixed, Table, Take, View, payload_shape
+from ancestral.compile.place import Fixed, Table, View, payload_shape
 from ancestral.compile.tracer import Tracer, rule
 
 _ARITHMETIC = (
@@ -126,6 +126,3 @@ def _matrix(fixed: Fixed, table: Table, size: tuple[int, int]) -> torch.Tensor:
             raise ValueError("boolean masks that differ between heads")
         return first.expand(size)
     return torch.where(same, first.double(), torch.nan).expand(size)
-
-
-__all__ = ["MASKED", "Take", "pointwise"]
