@@ -5,7 +5,7 @@ import logging
 
 from tests.api.server import Server
 
-from ancestral.api.middleware import JsonLines
+from ancestral.api.middleware import JsonLines, current_request
 
 
 def test_a_request_id_is_echoed_or_made(server: Server) -> None:
@@ -31,6 +31,15 @@ def test_every_refusal_has_it(server: Server) -> None:
 
 def test_json_lines() -> None:
     record = logging.LogRecord("ancestral.access", logging.INFO, "", 0, "%s", ("hello",), None)
-    record.request_id = "r"
+    record.job = "j"
+    plain = json.loads(JsonLines().format(record))
+    assert "request_id" not in plain
+    token = current_request.set("r")
     line = json.loads(JsonLines().format(record))
-    assert (line["message"], line["level"], line["request_id"]) == ("hello", "info", "r")
+    current_request.reset(token)
+    assert (line["message"], line["level"], line["request_id"], line["job"]) == (
+        "hello",
+        "info",
+        "r",
+        "j",
+    )

@@ -38,7 +38,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def queue(clock: Clock) -> MemoryQueue:
-    return MemoryQueue(depth=3, ttl=60, held_bytes=1000, clock=clock)
+    return MemoryQueue(depth=3, ttl=60, held_bytes=1600, clock=clock)
 
 
 def job(name: str, **changes: Any) -> Job:
@@ -99,12 +99,13 @@ def test_admission_refuses_beyond_the_depth_with_the_time_to_wait(
 
 
 def test_bytes_are_bounded_and_finished_jobs_make_room(queue: MemoryQueue) -> None:
-    submit(queue, job("a", payload=b"x" * 400), job("b", output_bytes=400))
+    submit(queue, job("a", payload=b"x" * 600), job("b", output_bytes=600))
+    assert job("c", output_bytes=600).bytes_held == 600 + 8 * len('{"of": "c"}')
     with pytest.raises(QueueFull, match="memory"):
-        run(queue.submit(job("c", output_bytes=400)))
+        run(queue.submit(job("c", output_bytes=600)))
     assert names(queue) == ["a", "b"]
     end(queue, "a")
-    submit(queue, job("c", output_bytes=400))
+    submit(queue, job("c", output_bytes=600))
     with pytest.raises(JobUnknown):
         run(queue.status("a"))
 

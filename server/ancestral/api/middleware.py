@@ -7,6 +7,7 @@ import logging
 import re
 import time
 import uuid
+from contextvars import ContextVar
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -14,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ancestral.api.problems import Problem, respond
 
+current_request: ContextVar[str] = ContextVar("current_request", default="")
 access = logging.getLogger("ancestral.access")
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -31,6 +33,7 @@ class RequestId:
         given = Headers(scope=scope).get("x-request-id", "")
         identity = given if _ID.fullmatch(given) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = identity
+        current_request.set(identity)
         before = time.monotonic()
         status = 0
 
@@ -54,7 +57,7 @@ class RequestId:
                 status,
                 time.monotonic() - before,
                 identity,
-                extra={"request_id": identity, "path": scope["path"], "status": status},
+                extra={"path": scope["path"], "status": status},
             )
 
 
@@ -97,7 +100,10 @@ class BodyLimit:
 
 
 class JsonLines(logging.Formatter):
-    """Log records as one JSON object a line, with request and job ids where they are known."""
+    """Log records as one JSON object a line, with request and job ids where they are known.
+
+    A job's id stands beside its request's in the line that tells of its submission.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -106,7 +112,9 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        for name in ("request_id", "job", "path", "status"):
+        if current_request.get():
+            line["request_id"] = current_request.get()
+        for name in ("job", "model", "path", "status"):
             if hasattr(record, name):
                 line[name] = getattr(record, name)
         if record.exc_info:

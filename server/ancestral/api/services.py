@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import uuid
 from dataclasses import dataclass, field
 
@@ -18,6 +19,8 @@ from ancestral.engine.request import SampleRequest, checked_sample, sample_bytes
 from ancestral.engine.sampling import fresh_seed
 from ancestral.settings import Settings
 from ancestral.store import Manifest
+
+logger = logging.getLogger("ancestral.api")
 
 
 class ApiMetrics:
@@ -66,10 +69,13 @@ class Services:
     async def submit(self, job: Job) -> bool:
         """Queue a job; counts refusals. False where it was there before."""
         try:
-            return await self.queue.submit(job)
+            new = await self.queue.submit(job)
         except QueueFull as error:
             self.metrics.rejections.labels(job.model, error.reason).inc()
             raise
+        extra = {"job": job.id, "model": job.model}
+        logger.info("job %s: %s of %s", job.id, job.lane, job.model, extra=extra)
+        return new
 
     def cancel_soon(self, job: str) -> None:
         """Cancel a job whose client has gone, from a task that is being cancelled itself."""

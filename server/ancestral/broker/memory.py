@@ -38,6 +38,7 @@ EXPIRED = {"status": 504, "title": "Deadline passed", "detail": "no worker was f
 @dataclass(slots=True)
 class _Record:
     job: Job
+    held: int  # bytes
     state: State = State.QUEUED
     attempt: int = 0
     cancel_requested: bool = False
@@ -94,10 +95,11 @@ class MemoryQueue:
             waiting = len(lane)
             if job.lane != "control" and waiting >= self._depth:
                 raise QueueFull(waiting, self._retry_after(lane, waiting))
-            if self._held + job.bytes_held > self._held_limit and not self._make_room(job):
+            held = job.bytes_held
+            if self._held + held > self._held_limit and not self._make_room(held):
                 raise QueueFull(waiting, self._retry_after(lane, waiting), "broker memory")
-            self._held += job.bytes_held
-            self._records[job.id] = _Record(job)
+            self._held += held
+            self._records[job.id] = _Record(job, held)
             lane.queues[job.priority].append(job.id)
             self._wake_worker()
             return True
@@ -280,13 +282,13 @@ class MemoryQueue:
 
     def _drop_oldest(self) -> None:
         record = self._records.pop(self._ended.popleft())
-        self._held -= record.job.bytes_held
+        self._held -= record.held
 
-    def _make_room(self, job: Job) -> bool:
+    def _make_room(self, held: int) -> bool:
         """Drop finished jobs, oldest first, before a new one is refused."""
-        while self._ended and self._held + job.bytes_held > self._held_limit:
+        while self._ended and self._held + held > self._held_limit:
             self._drop_oldest()
-        return self._held + job.bytes_held <= self._held_limit
+        return self._held + held <= self._held_limit
 
     def _wake_worker(self) -> None:
         self._awake = True

@@ -243,4 +243,4 @@ class RunningBatch:
 
     def _log(self, error: Exception, job: str) -> None:
         if not isinstance(error, ValueError | TypeError):
-            logger.error("job %s failed", job, exc_info=error)
+            logger.error("job %s failed", job, exc_info=error, extra={"job": job})
