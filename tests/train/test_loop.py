@@ -16,7 +16,7 @@ from ancestral.models import DataSpec, Network, build
 from ancestral.train import read_recipe
 from ancestral.train.batches import Batches
 from ancestral.train.datasets import Split
-from ancestral.train.loop import fit, loss, rate
+from ancestral.train.loop import coarse_loss, fit, loss, rate
 from ancestral.train.recipe import Training
 from ancestral.train.run import network_of
 
@@ -116,3 +116,16 @@ def test_weights_that_validate_best_are_kept(
     """Steps that throw the weights far off in the end do not lose the good ones."""
     monkeypatch.setattr("ancestral.train.loop.rate", lambda _, step: 1.0 if step < 100 else 1e4)
     assert bits_of(run(tmp_path, 120, steps=120, validate_every=5)) < 0.8
+
+
+def test_the_upper_bit_is_scored_under_the_same_distribution() -> None:
+    data = DataSpec(kind="image", shape=(2, 2, 3), levels=6)
+    likelihood = from_config({"kind": "categorical", "levels": 6})
+    network = build("gated-pixelcnn", {"channels": 4, "dilations": [1]}, data, likelihood)
+    codes = torch.randint(0, 6, (2, 2, 2, 3))
+    upper, whole = coarse_loss(network, codes, ())
+    torch.testing.assert_close(whole, loss(network, codes, (), torch.ones(())))
+    probabilities = network(codes).softmax(-1).movedim(-2, 1)  # [B, C, H, W, levels]
+    above = probabilities[..., 3:].sum(-1)
+    expected = torch.nn.functional.binary_cross_entropy(above, (codes >= 3).float())
+    torch.testing.assert_close(upper, expected / math.log(2))

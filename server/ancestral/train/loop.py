@@ -121,6 +121,21 @@ def fit(
     return state
 
 
+def coarse_loss(network: Network, codes: Tensor, conditions: Sequence[Tensor]) -> Tensor:
+    """Mean bits of whether a code lies in the upper half, and of the code, under categoricals: [2].
+
+    The first is the score of a marginal of the same distribution, so the best parameters are the
+    same; but its gradient is of strokes, where that of the second is mostly of shades.
+    """
+    params = network(codes, *conditions)
+    logits = params.flatten(1, -3).log_softmax(-1)  # [B, S, C, levels]
+    values = network.data.to_sites(codes).unsqueeze(-1)
+    half = logits.shape[-1] // 2
+    halves = torch.stack([logits[..., :half].logsumexp(-1), logits[..., half:].logsumexp(-1)], -1)
+    upper = halves.gather(-1, (values >= half).long()).mean()
+    return -torch.stack([upper, logits.gather(-1, values).mean()]) / math.log(2)
+
+
 def take_step(network: Network, training: Training, state: State, batches: Batches) -> float:
     """One step of the optimisers and of the running mean; the batch's bits/dim."""
     factor = rate(training, state.step)
@@ -129,8 +144,12 @@ def take_step(network: Network, training: Training, state: State, batches: Batch
             group["lr"] = training.learning_rate * factor
         optimizer.zero_grad(set_to_none=True)
     codes, conditions, weights = batches[state.step]
-    bits = loss(network, codes, conditions, weights)
-    bits.backward()  # type: ignore[no-untyped-call]
+    if training.coarse and state.step >= training.coarse_from:
+        coarse, bits = coarse_loss(network, codes, conditions)
+        (bits + training.coarse * coarse).backward()
+    else:
+        bits = loss(network, codes, conditions, weights)
+        bits.backward()  # type: ignore[no-untyped-call]
     norm = nn.utils.clip_grad_norm_(state.module.parameters(), training.clip)
     if bool(torch.isfinite(norm)):
         for optimizer in state.optimizers:

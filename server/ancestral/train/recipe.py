@@ -43,6 +43,8 @@ class Training(Part):
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     clip: Above = 1.0  # largest norm of the gradient
     average: Annotated[float, Field(ge=0, lt=1)] = 0.999  # of the exponential mean of the weights
+    coarse: Annotated[float, Field(ge=0)] = 0.0  # weight of the codes' upper bit beside the codes
+    coarse_from: Annotated[int, Field(ge=0)] = 0  # the step from which it counts
     optimizer: Literal["adamw", "muon"] = "adamw"  # muon: for the matrices of the blocks
     longest: Count | None = None  # sites of an item of open length that are read in training
     silence: Annotated[int, Field(ge=0)] = 0  # sites of silence learnt after the end of a sound

@@ -20,6 +20,8 @@ from ancestral.train.loop import fit
 from ancestral.train.publish import command_of, publish
 from ancestral.train.recipe import Recipe, read_recipe
 
+# What of the training may be decided after it has begun: it says what later steps do.
+LATER = {"steps", "decay", "coarse", "coarse_from"}
 PLAIN_SECONDS = 30.0  # between two lines where the output is no terminal
 
 
@@ -93,8 +95,8 @@ def train(
 
 
 def identity(recipe: Recipe, data: datasets.DataSet) -> str:
-    """A digest of what a run may not change when it is resumed: all but its length and its card."""
-    fixed = recipe.model_dump(mode="json", exclude={"card": True, "training": {"steps", "decay"}})
+    """A digest of what a run may not change when it is resumed: its steps so far."""
+    fixed = recipe.model_dump(mode="json", exclude={"card": True, "training": LATER})
     whole = [fixed, data.description, len(data.train)]
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:8]
 
