@@ -236,3 +236,26 @@ def test_heartbeats_are_kept(queue: MemoryQueue) -> None:
     queue.renew(WorkerReport("w", 1, {}))
     queue.renew(WorkerReport("w", 2, {}))
     assert [report.steps for report in run(queue.workers())] == [2]
+
+
+def test_a_cancelled_reader_ends_although_entries_keep_coming(queue: MemoryQueue) -> None:
+    submit(queue, job("a"))
+    names(queue)
+
+    async def follow() -> None:
+        cursor = "0-0"
+        while True:
+            for entry in await queue.read("a", cursor, wait=10):
+                cursor = entry.id
+
+    async def scene() -> None:
+        for _ in range(300):
+            reader = asyncio.create_task(follow())
+            await asyncio.sleep(0)
+            queue.publish([Publication("a", 1, "output", {})])
+            await asyncio.sleep(0)  # the event is set, and its reader about to run
+            reader.cancel()
+            await asyncio.wait({reader}, timeout=5)
+            assert reader.cancelled()
+
+    run(scene())

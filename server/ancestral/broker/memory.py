@@ -137,7 +137,9 @@ class MemoryQueue:
                 reader[1].clear()
                 record.readers.add(reader)
             try:
-                await asyncio.wait_for(reader[1].wait(), left)
+                # not wait_for: before Python 3.12 it loses a cancellation that meets the event
+                async with asyncio.timeout(left):
+                    await reader[1].wait()
             except TimeoutError:
                 pass
             finally:
