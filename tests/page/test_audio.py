@@ -31,7 +31,7 @@ for (const total of [2000, 8000, 40000]) {
     assert.equal(late, 0, `${total} at ${speed}: ran dry`);
     const complete = total / speed;
     const earliest = Math.max(0, complete - total / rate); // any earlier would run dry
-    assert.ok(begun <= Math.min(complete, Math.max(1.2 * earliest, earliest + 0.15 * complete)) + 0.7);
+    assert.ok(begun <= Math.min(complete, earliest + 0.2 * complete) + 0.7);
   }
 }
 // It waits as long as it says.
@@ -70,8 +70,9 @@ class Context {
   get currentTime() { return clock; }
   resume() {}
   close() {}
-  createGain() { return { connect() {}, gain: {} }; }
-  createBuffer(channels, length) { return { length, copyToChannel(data) { this.data = Array.from(data); } }; }
+  createBuffer(channels, length) {
+    return { length, copyToChannel(data) { this.data = Array.from(data); } };
+  }
   createBufferSource() {
     return {
       connect() {},
@@ -95,7 +96,8 @@ for (let step = 0; step <= 400; step++) {
   }
   const { state, sample } = speaker.tick();
   if (states.at(-1) !== state) states.push(state);
-  if (state === "playing" && pieces.length > 1) assert.ok(Math.abs(sample / 8000 - (clock - pieces[0].when)) < 0.07);
+  const heard = clock - pieces[0]?.when;
+  if (state === "playing" && heard > 0) assert.ok(Math.abs(sample / 8000 - heard) < 0.001);
 }
 assert.deepEqual(states, ["waiting", "playing", "ended", "idle"]);
 assert.ok(pieces[0].when > 0.9 && pieces[0].when < 1.6);

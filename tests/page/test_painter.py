@@ -20,7 +20,9 @@ function canvas() {
 const CURSOR = [94, 200, 255, 255];
 const EMPTY = [0, 0, 0, 0];
 const grey = (level) => [level, level, level, 255];
-const image = (shape, more = {}) => ({ shape, dims_per_site: shape[0], palette: null, levels: 256, ...more });
+const image = (shape, more = {}) => {
+  return { shape, dims_per_site: shape[0], palette: null, levels: 256, ...more };
+};
 """
 
 LEVELS = (

@@ -24,7 +24,9 @@ import { readFileSync } from "node:fs";
 const expected = JSON.parse(readFileSync("expected.json", "utf8"));
 function near(found, wanted, within) {
   assert.equal(found.length, wanted.length);
-  wanted.forEach((value, i) => assert.ok(Math.abs(found[i] - value) <= within, `${i}: ${found[i]}, not ${value}`));
+  wanted.forEach((value, i) => {
+    assert.ok(Math.abs(found[i] - value) <= within, `${i}: ${found[i]}, not ${value}`);
+  });
 }
 """
 

@@ -4,6 +4,12 @@ const LEAD_SECONDS = 0.25; // at least so much is buffered before sound begins
 const SAFETY = 1.15; // the rest is taken to need this much longer than measured
 const PIECE_SECONDS = 0.1; // sound is handed over in pieces no shorter
 const AHEAD_SECONDS = 0.06; // between handing over and sounding
+const SLOWEST_HZ = 8000; // that every browser plays
+
+/** How often each sample is held, so that a browser plays sounds of very low rates too. */
+export function holds(rate) {
+  return Math.ceil(SLOWEST_HZ / rate);
+}
 
 /**
  * Whether to sound what is there, of a sound that is still being made.
@@ -55,31 +61,24 @@ export class Sound {
   }
 }
 
-/** Plays one sound at a time through the browser; the page asks it once per picture. */
+/** Plays one sound at a time through the browser; `tick` is called for every picture drawn. */
 export class Speaker {
   #context = null;
-  #gain = null;
+  #hold = 1;
   #sound = null;
   #handed = 0; // samples handed over
   #until = 0; // time at which they will have been heard
   #pieces = [];
-  #on = true;
 
   /** To be called from a key or a click: browsers begin no sound without one. */
   wake(rate) {
-    if (this.#context?.sampleRate !== rate) {
+    this.#hold = holds(rate);
+    const sampleRate = rate * this.#hold;
+    if (this.#context?.sampleRate !== sampleRate) {
       this.#context?.close();
-      this.#context = new AudioContext({ sampleRate: rate }); // pieces join without resampling
-      this.#gain = this.#context.createGain();
-      this.#gain.connect(this.#context.destination);
-      this.#gain.gain.value = this.#on ? 1 : 0;
+      this.#context = new AudioContext({ sampleRate }); // pieces join without resampling
     }
     this.#context.resume();
-  }
-
-  set audible(on) {
-    this.#on = on;
-    if (this.#gain) this.#gain.gain.setTargetAtTime(on ? 1 : 0, this.#context.currentTime, 0.01);
   }
 
   get sound() {
@@ -125,23 +124,28 @@ export class Speaker {
   }
 
   #hand(sound, when) {
-    const piece = sound.samples.subarray(this.#handed, sound.have);
-    const buffer = this.#context.createBuffer(1, piece.length, sound.rate);
+    const { sampleRate, destination } = this.#context;
+    const [first, hold] = [this.#handed, this.#hold];
+    const length = (sound.have - first) * hold;
+    const piece = Float32Array.from({ length }, (_, i) => {
+      return sound.samples[first + Math.floor(i / hold)];
+    });
+    const buffer = this.#context.createBuffer(1, length, sampleRate);
     buffer.copyToChannel(piece, 0);
     const source = this.#context.createBufferSource();
     source.buffer = buffer;
-    source.connect(this.#gain);
-    const frame = Math.ceil(when * sound.rate - 1e-6); // whole samples: no interpolation at joints
-    source.start(frame / sound.rate);
-    this.#pieces.push({ source, first: this.#handed, frame, length: piece.length });
-    this.#handed += piece.length;
-    this.#until = (frame + piece.length) / sound.rate;
+    source.connect(destination);
+    const frame = Math.ceil(when * sampleRate - 1e-6); // whole frames: no interpolation at joints
+    source.start(frame / sampleRate);
+    this.#pieces.push({ source, first, frame, length });
+    this.#handed = sound.have;
+    this.#until = (frame + length) / sampleRate;
   }
 
   #heard(now) {
     const frame = now * this.#context.sampleRate;
     const piece = this.#pieces.findLast((each) => each.frame <= frame);
     if (piece === undefined) return this.#pieces[0]?.first ?? 0;
-    return piece.first + Math.min(piece.length, Math.floor(frame - piece.frame));
+    return piece.first + Math.min(piece.length, Math.floor(frame - piece.frame)) / this.#hold;
   }
 }

@@ -26,7 +26,7 @@ export async function fetchJson(path, options) {
 
 /** Shows a problem in place of an earlier one. */
 export function showProblem({ title, detail, status, errors = [], request_id: request }) {
-  const list = errors.filter(({ message }) => message !== detail);
+  const list = errors.filter(({ message }) => !detail?.includes(message));
   const dismiss = make("button", { type: "button", className: "dismiss", "aria-label": "Dismiss" }, "×");
   dismiss.addEventListener("click", clearProblem);
   const box = make(

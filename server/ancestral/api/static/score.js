@@ -1,5 +1,6 @@
 /** Scoring: what is asked of POST /log_prob, and what its answer says in words. */
 
+import { holds } from "./audio.js";
 import { wavFile } from "./codec.js";
 import { fetchJson } from "./problem.js";
 
@@ -66,12 +67,14 @@ async function repainted(file) {
 
 /** Amplitudes of a sound file at `rate`, the mean of its channels. */
 export async function heard(file, rate) {
-  const context = new OfflineAudioContext(1, 1, rate);
+  const hold = holds(rate);
+  const context = new OfflineAudioContext(1, 1, rate * hold);
   const buffer = await context.decodeAudioData(await file.arrayBuffer());
-  const mean = new Float32Array(buffer.length);
+  const mean = new Float32Array(Math.floor(buffer.length / hold));
   for (let channel = 0; channel < buffer.numberOfChannels; channel++) {
-    buffer.getChannelData(channel).forEach((x, i) => {
-      mean[i] += x / buffer.numberOfChannels;
+    const samples = buffer.getChannelData(channel);
+    mean.forEach((_, i) => {
+      mean[i] += samples[i * hold] / buffer.numberOfChannels;
     });
   }
   return mean;

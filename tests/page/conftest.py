@@ -1,0 +1,111 @@
+"""A browser on the page of a real server over a store of tiny packages."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.api.conftest import server
+from tests.api.server import Server
+from tests.packages import LABEL, MU_LAW, TINY, publish
+
+__all__ = ["server"]
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage"]
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The packages of `TINY`, with reference scores where the page shows a percentile."""
+    root = tmp_path_factory.mktemp("store")
+    scores = np.linspace(-60, -10, 200).tolist()
+    reference = {"unit": "nats", "scores": scores, "marginal": True}
+    for name in TINY:
+        publish(root, name, **({"reference": reference} if name == "tiny-pixelcnn" else {}))
+    sound = {
+        "kind": "audio",
+        "levels": 16,
+        "codec": MU_LAW,
+        "sample_rate": 8000,
+        "length": {"default": 2000, "maximum": 200_000},
+    }
+    publish(root, "tiny-wavenet", name="tiny-speech", data=sound)
+    many = {**LABEL, "classes": 40, "prior": None}
+    publish(root, "tiny-pixelcnn", name="tiny-many", conditions=[many])
+    return root
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Headless Chromium; skips, with the reason, where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip("no Chromium is installed")
+    with playwright.sync_playwright() as driver:
+        found = driver.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield found
+        found.close()
+
+
+class Tab:
+    """The page at a model, with what its console complained of."""
+
+    def __init__(self, browser: Any, server: Server, model: str, **context: Any) -> None:
+        self.context = browser.new_context(**context)
+        self.page = self.context.new_page()
+        self.complaints: list[str] = []
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("console", self._heard)
+        self.page.goto(f"{server.url}/#{model}")
+        self.page.wait_for_selector(f'#models input[value="{model}"]:checked', state="attached")
+        self.page.wait_for_selector("#play:enabled")
+
+    def _heard(self, message: Any) -> None:
+        # A problem document of a request is shown on the page; the console repeats its status.
+        if message.type in ("error", "warning") and "Failed to load resource" not in message.text:
+            self.complaints.append(message.text)
+
+    def sample(self) -> None:
+        """Press Sample and wait for the end."""
+        self.page.get_by_role("button", name="Sample", exact=True).click()
+        self.ended()
+
+    def ended(self) -> None:
+        """Wait until no job runs."""
+        self.page.wait_for_selector('#play[data-running="false"]', timeout=60_000)
+
+    def text(self, selector: str) -> str:
+        return str(self.page.locator(selector).inner_text())
+
+    def pixels(self, selector: str) -> Any:
+        """RGBA of every canvas there, [canvases, H, W, 4]."""
+        script = """(canvases) => canvases.map((canvas) => {
+            const { width, height } = canvas;
+            const data = canvas.getContext("2d").getImageData(0, 0, width, height).data;
+            return { width, height, data: Array.from(data) };
+        })"""
+        read = self.page.eval_on_selector_all(selector, script)
+        return np.array(
+            [np.reshape(each["data"], (each["height"], each["width"], 4)) for each in read]
+        )
+
+
+@pytest.fixture
+def tab(browser: Any, server: Server) -> Iterator[Any]:
+    """Opens tabs; none may have met an error or a breach of the page's security policy."""
+    tabs: list[Tab] = []
+
+    def opened(model: str, **context: Any) -> Tab:
+        tabs.append(Tab(browser, server, model, **context))
+        return tabs[-1]
+
+    yield opened
+    for each in tabs:
+        each.context.close()
+        assert each.complaints == []
