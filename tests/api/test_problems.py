@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pydantic import BaseModel, ValidationError
 
 from ancestral.api.problems import Problem, field_of, of_error
 from ancestral.broker import JobExists, JobUnknown, QueueFull
+from ancestral.store import PackageError
 
 
 class Inner(BaseModel):
@@ -49,6 +52,10 @@ def test_a_full_queue_says_when_to_come_back() -> None:
 def test_the_rest() -> None:
     assert of_error(JobExists("x")).status == 409
     assert of_error(JobUnknown("x")).status == 404
+    pin = of_error(PackageError(Path("/srv/made/default_version"), "pins version '9'"))
+    assert pin.status == 503
+    assert "pins version" in pin.detail
+    assert "/srv" not in pin.detail
     secret = of_error(RuntimeError("a path, a token"))
     assert secret.status == 500
     assert "token" not in str(secret.document())

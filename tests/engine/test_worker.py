@@ -11,10 +11,12 @@ from tests.engine.jobs import entries, sample_job, score_job, submit, values_of
 
 import ancestral
 from ancestral.broker import Job, MemoryQueue, ModelReport
+from ancestral.engine.batch import RunningBatch
 from ancestral.engine.limits import Limits
 from ancestral.engine.metrics import WorkerMetrics
 from ancestral.engine.model import Model
 from ancestral.engine.residents import package_loader
+from ancestral.engine.score_batches import ScoreBatches
 from ancestral.engine.worker import Worker
 
 
@@ -145,3 +147,24 @@ def test_a_package_that_does_not_load_is_told_of(metrics: WorkerMetrics, package
     forget = bench.control("unload", "no-such-model/1")
     bench.turn_until(lambda: bench.ended(forget))
     assert "no-such-model/1" not in bench.states()
+
+
+@pytest.mark.parametrize("lane", ["sample", "score"])
+def test_a_fault_of_the_worker_does_not_hang_its_jobs(
+    bench: Bench, wavenet: Model, monkeypatch: pytest.MonkeyPatch, lane: str
+) -> None:
+    def fault(*_: object) -> None:
+        raise ArithmeticError("a fault")
+
+    made = sample_job(wavenet, sites=20) if lane == "sample" else None
+    job = made or score_job(wavenet, [np.zeros(20, int)], condition={"label": 0})
+    target = RunningBatch if lane == "sample" else ScoreBatches
+    with monkeypatch.context() as patch:
+        patch.setattr(target, "turn", fault)
+        submit(bench.queue, job)
+        bench.turn_until(lambda: bench.ended(job))
+    assert entries(bench.queue, job)[-1].data["status"] == 500
+    again = sample_job(wavenet, sites=20)
+    submit(bench.queue, again)
+    bench.turn_until(lambda: bench.ended(again))
+    assert entries(bench.queue, again)[-1].event == "done"

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from ancestral.broker import JobExists, JobUnknown, QueueFull
+from ancestral.store import PackageError
 
 logger = logging.getLogger("ancestral.api")
 
@@ -88,6 +89,9 @@ def of_error(error: Exception) -> Problem:
             return Problem(404, "Not Found", "there is no such job, or it has expired")
         case ValidationError() | RequestValidationError():
             return of_validation(error)
+        case PackageError():
+            logger.error("the store: %s", error)
+            return Problem(503, _title(503), f"the store of models is broken: {error.message}")
         case ValueError() if isinstance(getattr(error, "field", None), str):
             return Problem.of_field(error.field, str(error))  # type: ignore[attr-defined]
         case HTTPException():

@@ -111,6 +111,15 @@ class RunningBatch:
         for advance in advances:
             self._gain(advance)
 
+    def abandon(self, error: Exception) -> None:
+        """A fault of the batch itself: its jobs fail, and it starts anew."""
+        self._runtime = self._model.new_runtime(self._limits.slots)
+        self._slots.clear()
+        self._bytes.clear()
+        for work in list(self._works.values()):
+            work.running.clear()
+            self._fail(work, failure(error))
+
     def report(self) -> None:
         """Bring the gauges up to date."""
         metrics, label = self._metrics, self._label

@@ -143,6 +143,11 @@ class ScoreBatches:
             if work is not None:
                 self._end(work, work.publication("canceled", {}))
 
+    def abandon(self, error: Exception) -> None:
+        """A fault of the batch itself: its jobs fail."""
+        for work in list(self._works.values()):
+            self._end(work, work.publication("failed", failure(error)))
+
     def turn(self, budget: float) -> None:
         """Score one pass of about `budget` seconds: the best priority's oldest item leads it."""
         self._expire()

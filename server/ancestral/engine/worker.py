@@ -138,14 +138,15 @@ class Worker:
         chosen = self._shares.pick(contenders)
         label, lane = chosen
         budget = max(SHORTEST_TURN, self._limits.frame_seconds / len(contenders))
+        resident = residents[label]
+        jobs = resident.batch if lane == "sample" else resident.scores
         before = time.monotonic()
         try:
-            if lane == "sample":
-                residents[label].batch.turn(budget)
-            else:
-                residents[label].scores.turn(budget)
-        finally:
-            self._shares.charge(chosen, time.monotonic() - before)
+            jobs.turn(budget)
+        except Exception as error:  # of the batch itself: those of jobs are dealt with inside
+            logger.exception("model %s: its %s jobs are given up", label, lane)
+            jobs.abandon(error)
+        self._shares.charge(chosen, time.monotonic() - before)
         return 0.0
 
     def _heartbeat(self) -> None:
