@@ -18,7 +18,12 @@ def test_environment_then_overrides() -> None:
 
 @pytest.mark.parametrize(
     ("variable", "text"),
-    [("ANCESTRAL_PORT", "http"), ("ANCESTRAL_PORT", "70000"), ("ANCESTRAL_SLOTS", "0")],
+    [
+        ("ANCESTRAL_PORT", "http"),
+        ("ANCESTRAL_PORT", "70000"),
+        ("ANCESTRAL_SLOTS", "0"),
+        ("ANCESTRAL_QUEUE_FULL_STATUS", "500"),
+    ],
 )
 def test_bad_values_name_the_variable(variable: str, text: str) -> None:
     with pytest.raises(ValueError, match=variable):

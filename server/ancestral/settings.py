@@ -20,6 +20,7 @@ class Settings:
     models: Path = SHIPPED  # folder of model packages, NAME/VERSION/
     slots: int = 32  # running batch of one model, sequences
     queue_depth: int = 256  # jobs that may wait per model; more are refused with 429
+    queue_full_status: int = 429  # or 503, which some proxies retry
     max_body_bytes: int = 32 * 2**20  # refused before parsing; a 10-minute 16 kHz WAV fits
     max_items: int = 256  # items in one request
     max_output_bytes: int = 64 * 2**20  # values one sampling request may give
@@ -33,6 +34,10 @@ class Settings:
             value = getattr(self, field.name)
             if field.name != "port" and isinstance(value, int | float) and not value > 0:
                 raise ValueError(f"ANCESTRAL_{field.name.upper()} must be above 0, not {value}")
+        if self.queue_full_status not in (429, 503):
+            raise ValueError(
+                f"ANCESTRAL_QUEUE_FULL_STATUS must be 429 or 503, not {self.queue_full_status}"
+            )
         if self.log_format not in ("text", "json"):
             raise ValueError(f"ANCESTRAL_LOG_FORMAT must be text or json, not {self.log_format}")
         if not 0 <= self.port < 2**16:

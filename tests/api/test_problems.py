@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from ancestral.api.problems import Problem, field_of, of_error
+from ancestral.api.problems import Problem, field_of, of_error, of_full_queue
 from ancestral.broker import JobExists, JobUnknown, QueueFull
 from ancestral.store import PackageError
 
@@ -44,8 +44,8 @@ def test_validation_names_every_field() -> None:
 
 
 def test_a_full_queue_says_when_to_come_back() -> None:
-    problem = of_error(QueueFull(12, 7.0))
-    assert problem.status == 429
+    problem = of_full_queue(QueueFull(12, 7.0), 503)
+    assert problem.status == 503
     assert problem.headers == {"Retry-After": "7"}
 
 

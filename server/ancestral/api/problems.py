@@ -78,11 +78,6 @@ def of_error(error: Exception) -> Problem:
     match error:
         case Problem():
             return error
-        case QueueFull():
-            detail = f"{error.reason}: {error.depth} jobs wait; try again in {error.retry_after} s"
-            return Problem(
-                429, "Queue full", detail, headers={"Retry-After": str(int(error.retry_after))}
-            )
         case JobExists():
             return Problem(409, "Conflict", "another request has this id", [("id", "is taken")])
         case JobUnknown():
@@ -103,6 +98,13 @@ def of_error(error: Exception) -> Problem:
             )
     logger.error("a request failed", exc_info=error)
     return Problem(500, _title(500), "the server met an error; see its log for the request id")
+
+
+def of_full_queue(error: QueueFull, status: int) -> Problem:
+    """429, or 503, with the seconds after which to come back."""
+    seconds = str(int(error.retry_after))
+    detail = f"{error.reason}: {error.depth} jobs wait; try again in {seconds} s"
+    return Problem(status, "Queue full", detail, headers={"Retry-After": seconds})
 
 
 def of_validation(error: ValidationError | RequestValidationError) -> Problem:
@@ -154,7 +156,7 @@ def install(app: FastAPI) -> None:
     async def answer(request: Request, error: Exception) -> JSONResponse:
         return respond(of_error(error), request.url.path, request_id(request))
 
-    for kind in (Problem, QueueFull, JobExists, JobUnknown, RequestValidationError, ValueError):
+    for kind in (Problem, JobExists, JobUnknown, RequestValidationError, ValueError):
         app.add_exception_handler(kind, answer)
     app.add_exception_handler(HTTPException, answer)
     app.add_exception_handler(Exception, answer)

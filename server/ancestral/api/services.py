@@ -12,7 +12,7 @@ from starlette.requests import HTTPConnection
 
 from ancestral.api.catalogue import Catalogue, label_of, require_served
 from ancestral.api.following import cancel
-from ancestral.api.problems import Problem
+from ancestral.api.problems import Problem, of_full_queue
 from ancestral.api.schemas import SampleBody
 from ancestral.broker import Job, Queue, QueueFull
 from ancestral.engine.request import SampleRequest, checked_sample, sample_bytes
@@ -67,12 +67,12 @@ class Services:
         return manifest
 
     async def submit(self, job: Job) -> bool:
-        """Queue a job; counts refusals. False where it was there before."""
+        """Queue a job; False where it was there before. A full queue is a problem, and counted."""
         try:
             new = await self.queue.submit(job)
         except QueueFull as error:
             self.metrics.rejections.labels(job.model, error.reason).inc()
-            raise
+            raise of_full_queue(error, self.settings.queue_full_status) from error
         extra = {"job": job.id, "model": job.model}
         logger.info("job %s: %s of %s", job.id, job.lane, job.model, extra=extra)
         return new

@@ -45,7 +45,7 @@ export function decodeFrame(data) {
   if (flags & ~LAST) throw new FrameError(`frame flags ${flags} are unknown`);
   const count = view.getUint32(12, true);
   const firstSite = view.getBigUint64(16, true);
-  if (firstSite > BigInt(Number.MAX_SAFE_INTEGER)) {
+  if (firstSite > Number.MAX_SAFE_INTEGER) {
     throw new FrameError(`first site ${firstSite} is beyond 2^53`);
   }
   const size = ARRAYS[dtype].BYTES_PER_ELEMENT;

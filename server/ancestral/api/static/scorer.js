@@ -96,6 +96,7 @@ export class Scorer {
   }
 
   #show({ result, steps, figures }) {
+    const labelled = this.#model.conditions.some(({ kind }) => kind === "label");
     const { level, title, detail } = verdict(result.percentile, result.reference_n);
     const known = level !== "none";
     $("verdict").dataset.level = level;
@@ -113,6 +114,10 @@ export class Scorer {
       : "no reference";
     const notes = [...steps, ...(result.fit ?? [])];
     if (result.marginalised) notes.push("labels summed out with the package’s prior");
+    if (known && labelled && result.marginalised !== this.#model.reference_marginal) {
+      const how = this.#model.reference_marginal ? "summed out" : "given";
+      notes.push(`the held-out items were scored with their labels ${how}`);
+    }
     $("score-notes").replaceChildren(...notes.map((note) => make("li", {}, note)));
     $("result").hidden = false;
     $("figures").replaceChildren(...figures());
