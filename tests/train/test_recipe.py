@@ -37,6 +37,7 @@ def test_shipped_recipes_build_a_network(file: Path) -> None:
         ('kind = "image"', 'kind = "film"', "data.kind"),
         ("shape = [1, 4, 4]", "shape = [4, 4]", "data: .*shape of 3 numbers"),
         ("seed = 3", "seed = ", "is not TOML"),
+        ("steps = 30", "steps = 30\ncoarse = 1.0", ".*training.coarse is for categorical"),
         ('sha256 = "00', 'sha256 = "xx', "source.sha256"),
     ],
 )

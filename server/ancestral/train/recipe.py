@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from ancestral.store.manifest import Condition, Data, Part
 
@@ -82,6 +82,14 @@ class Recipe(Part):
     conditions: tuple[Condition, ...] = ()
     training: Training
     card: Card
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.training.coarse and (
+            self.likelihood.get("kind") != "categorical" or not self.data.shape
+        ):
+            raise ValueError("training.coarse is for categorical likelihoods of one size of item")
+        return self
 
 
 def read_recipe(path: Path) -> Recipe:
