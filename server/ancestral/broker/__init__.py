@@ -4,7 +4,6 @@ The API submits, reads and cancels; a worker pulls, publishes and finishes. Neit
 """
 
 from ancestral.broker.job import (
-    EVENTS,
     TERMINAL,
     Entry,
     Job,
@@ -21,7 +20,6 @@ from ancestral.broker.memory import MemoryQueue
 from ancestral.broker.queue import Delivery, Publication, Queue, WorkerQueue
 
 __all__ = [
-    "EVENTS",
     "TERMINAL",
     "Delivery",
     "Entry",

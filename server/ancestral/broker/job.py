@@ -28,7 +28,6 @@ class State(StrEnum):
 
 
 TERMINAL = frozenset({State.DONE, State.FAILED, State.CANCELED})
-EVENTS = ("started", "output", "progress", "done", "failed", "canceled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of a job's result stream; `id` is the cursor after which a reader resumes."""
+    """One entry of a job's result stream; `id` is the cursor after which a reader resumes.
+
+    Events are started, output, and a final one: done, failed or canceled.
+    """
 
     id: str
     event: str

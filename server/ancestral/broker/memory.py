@@ -13,8 +13,9 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ancestral.broker.job import (
     PRIORITIES,
@@ -246,17 +247,16 @@ class MemoryQueue:
             ahead += len(queue)
         return ahead
 
-    def _append(self, record: _Record, event: str, data: object, payload: bytes) -> None:
-        assert isinstance(data, dict)
+    def _append(self, record: _Record, event: str, data: Mapping[str, Any], payload: bytes) -> None:
         record.entries.append(Entry(f"{len(record.entries) + 1}-0", event, data, payload))
         if event in TERMINAL:
             record.state = State(event)
             record.ended = self._clock()
             self._ended.append(record.job.id)
             self._lane(record.job).finished.append(record.ended)
-        for loop, event_ in record.readers:
+        for loop, woken in record.readers:
             if not loop.is_closed():
-                loop.call_soon_threadsafe(event_.set)
+                loop.call_soon_threadsafe(woken.set)
 
     def _end_if_late(self, record: _Record) -> None:
         deadline = record.job.deadline
