@@ -136,7 +136,7 @@ def test_a_picture_gets_its_percentile(tab: Open, store: Path) -> None:
     assert score.percentile == share
     wanted = f"{share:.1f}".removesuffix(".0") if share < 100 else "100"
     assert opened.text("#score-percentile") == wanted
-    assert opened.text("#score-reference") == "among 200 held out"
+    assert opened.text("#score-reference") == "of 200 held out"
     assert "labels summed out" in opened.text("#score-notes")
     (picture, _) = opened.pixels("#figures .pixels")
     np.testing.assert_array_equal(picture[:, :, 0], codes * 85)
@@ -145,7 +145,8 @@ def test_a_picture_gets_its_percentile(tab: Open, store: Path) -> None:
     _result(opened, _png((codes * 85).astype(np.uint8)))
     (score,) = model.log_prob([codes[None]], condition={"label": 2})
     opened.page.get_by_text(f"{score.bits_per_dim:.3f}").wait_for()
-    assert opened.text("#score-notes") == ""
+    note = "the held-out items were scored with their labels summed out"
+    assert opened.text("#score-notes") == note
 
 
 def test_a_misfit_is_fitted_only_if_allowed(tab: Open) -> None:

@@ -87,8 +87,9 @@ export class Rail {
     if (full === undefined || model.name !== this.#chosen) return;
     const { data, licence, metrics = {} } = full.manifest?.provenance ?? {};
     const facts = {
+      Error: model.error,
       Family: model.family,
-      Likelihood: typeof model.likelihood === "string" ? model.likelihood : model.likelihood.kind,
+      Likelihood: model.likelihood,
       Sampler: { true: "derived step program", false: "naive: the forward pass again" }[model.derived],
       "Trained on": data,
       Licence: licence,

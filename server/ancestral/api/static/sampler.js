@@ -8,6 +8,12 @@ import { setStage } from "./stage.js";
 import { Job, streamUrl } from "./stream.js";
 
 const WINDOW_SECONDS = 1.5; // over which the speed is measured
+const HINTS = {
+  ready: "Press Sample, or Enter.",
+  loading: "The model is loading…",
+  unloaded: "The model is not loaded.",
+  failed: "The model could not be loaded.",
+};
 const CALM = window.matchMedia("(prefers-reduced-motion: reduce)");
 
 /** One job: its model and request, then `started`, its view and what has arrived. */
@@ -95,9 +101,11 @@ export class Sampler {
     this.#model = model;
     if (anew) {
       if (this.#busy) this.#run.job.cancel();
-      this.#clear("Press Sample, or Enter.");
+      this.#clear(HINTS[model.state]);
       this.#running(false);
       this.#controls.choose(model);
+    } else if (this.#run === null) {
+      this.#clear(HINTS[model.state]);
     }
     $("play").disabled = model.state !== "ready" || !this.#controls.able;
   }

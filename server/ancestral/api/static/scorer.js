@@ -110,7 +110,7 @@ export class Scorer {
     $("score-nats").textContent = figure(result.log_prob);
     $("score-percentile").textContent = known ? figure(result.percentile) : "–";
     $("score-reference").textContent = known
-      ? `among ${figure(result.reference_n)} held out`
+      ? `of ${figure(result.reference_n)} held out`
       : "no reference";
     const notes = [...steps, ...(result.fit ?? [])];
     if (result.marginalised) notes.push("labels summed out with the package’s prior");
