@@ -40,9 +40,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Headless Chromium; skips, with the reason, where there is none."""
+    """Headless Chromium; skips, with the reason, where there is none.
+
+    Playwright keeps an event loop running in this thread: it ends with the module, before tests of
+    other modules run loops of their own.
+    """
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
