@@ -271,6 +271,7 @@ def save_package(
             for name, tensor in tensors.items()
         }
         save_file(stored, staging / WEIGHTS)
+        (staging / WEIGHTS).chmod(0o644)  # safetensors writes for the owner alone
         (staging / MANIFEST).write_text(manifest_text(manifest), encoding="utf-8")
         (staging / CARD).write_text(card, encoding="utf-8")
         load_package(staging)
