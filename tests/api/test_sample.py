@@ -183,7 +183,7 @@ def test_put_is_idempotent(server: Server) -> None:
 def test_a_put_goes_on_without_its_reader(server: Server) -> None:
     body = {"model": "long-wavenet", "sites": 1500, "condition": {"label": 0}, "seed": 1}
     with pytest.raises(httpx.TimeoutException):
-        httpx.put(f"{server.url}/sample/patient", json=body, timeout=0.3)
+        httpx.put(f"{server.url}/sample/patient", json=body, timeout=0.02)
     answer = server.client.put("/sample/patient", json=body)
     assert len(answer.json()["items"][0]["data"]) == 1500
 

@@ -105,7 +105,7 @@ class RunningBatch:
         try:
             advances = self._runtime.step(sites)
         except Exception as error:
-            self._recover(error)
+            self._recover(error, sites)
             return
         self._pace.measured(sites, self._clock() - before)
         for advance in advances:
@@ -223,29 +223,34 @@ class RunningBatch:
 
     # Recover.
 
-    def _recover(self, error: Exception) -> None:
-        """A step failed: find whose fault it is, and go on with the rest in a fresh runtime."""
+    def _recover(self, error: Exception, sites: int) -> None:
+        """A step of so many sites failed: find whose fault it is, and go on with the rest.
+
+        Where every job does well alone the fault is the batch's: all fail, for it would come again.
+        """
         logger.exception("model %s: a step failed; its jobs are tried one by one", self._label)
         suspects = list(dict.fromkeys(self._slots.values()))
         self._runtime = self._model.new_runtime(self._limits.slots)
         self._slots.clear()
         self._bytes.clear()
-        for work in suspects:
-            items = list(work.running.values())
+        held = {work: list(work.running.values()) for work in suspects}
+        found_of = {work: self._trial(work, items, sites) for work, items in held.items()}
+        nobody = not any(found_of.values())
+        for work, items in held.items():
             work.running.clear()
-            found = self._trial(work, items) if len(suspects) > 1 else error
+            found = error if nobody else found_of[work]
             if found is None:
                 work.waiting.extendleft(reversed(items))
             else:
                 self._fail(work, failure(found))
 
-    def _trial(self, work: Work, items: list[Item]) -> Exception | None:
-        """Step one job alone; the error that it raises, if any."""
+    def _trial(self, work: Work, items: list[Item], sites: int) -> Exception | None:
+        """Step one job alone, as far as the batch was to go; the error that it raises, if any."""
         trial = self._model.new_runtime(self._limits.slots)
         try:
             for item in items:
                 trial.open(work.slot_request(item))
-            trial.step(1 + max(item.site for item in items))
+            trial.step(sites + max(item.site for item in items))
         except Exception as error:
             return error
         return None
