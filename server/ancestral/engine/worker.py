@@ -84,9 +84,9 @@ class Worker:
             out += resident.batch.take() + resident.scores.take()
             resident.batch.report()
         out += self._residents.poll()
+        self._heartbeat()  # first, so that who is told of a load or unload sees its outcome
         if out:
             self._queue.publish(out)
-        self._heartbeat()
         return pause
 
     def _control(self) -> list[Publication]:
