@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
+
+from torch import nn
 
 from ancestral.likelihoods.base import Likelihood
 from ancestral.models.data import ConditionSpec, DataSpec
@@ -15,7 +17,24 @@ from ancestral.models.wavenet import WaveNet
 
 __all__ = ["FAMILIES", "ConditionSpec", "DataSpec", "Network", "build", "layout"]
 
-Family = type[GatedPixelCNN] | type[ImageGPT] | type[MADE] | type[WaveNet]
+
+class Family(Protocol):
+    """A module class and what a Network of it needs to know."""
+
+    reads: Encoding  # the usual encoding of codes
+    answers: ParamsLayout
+
+    def for_data(
+        self,
+        data: DataSpec,
+        likelihood: Likelihood,
+        conditions: Sequence[ConditionSpec],
+        encoding: str,
+        **hyperparameters: Any,
+    ) -> nn.Module:
+        """The module for that data. Raises ValueError for data that the family cannot model."""
+        ...
+
 
 FAMILIES: dict[str, Family] = {
     "gated-pixelcnn": GatedPixelCNN,
@@ -24,17 +43,10 @@ FAMILIES: dict[str, Family] = {
     "wavenet": WaveNet,
 }
 
-_LAYOUTS: dict[str, tuple[Encoding, ParamsLayout]] = {
-    "gated-pixelcnn": ("signed", "channels-first"),
-    "image-gpt": ("int", "channels-last"),
-    "made": ("unit", "channels-last"),
-    "wavenet": ("int", "channels-first"),
-}
-
 
 def layout(family: str) -> tuple[Encoding, ParamsLayout]:
     """The encoding a family usually reads, and the layout it always answers in."""
-    return _LAYOUTS[family]
+    return FAMILIES[family].reads, FAMILIES[family].answers
 
 
 def build(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ancestral.likelihoods.base import Likelihood
 from ancestral.models.data import ConditionSpec, DataSpec
+from ancestral.models.network import Encoding, ParamsLayout
 
 
 class GatedPixelCNN(nn.Module):
@@ -27,6 +28,9 @@ class GatedPixelCNN(nn.Module):
     equal groups, and group g sees input channels (first layer) below g, later groups up to g.
     `final` are widths of 1×1 layers before the output, each after the activation.
     """
+
+    reads: ClassVar[Encoding] = "signed"
+    answers: ClassVar[ParamsLayout] = "channels-first"
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ancestral.likelihoods.base import Likelihood
 from ancestral.models.data import ConditionSpec, DataSpec
+from ancestral.models.network import Encoding, ParamsLayout
 
 
 class ImageGPT(nn.Module):
@@ -25,6 +26,9 @@ class ImageGPT(nn.Module):
     for its column and one for its channel, all started as sinusoids. `attention` fused is torch's
     scaled_dot_product_attention, explicit the same by product, mask and softmax.
     """
+
+    reads: ClassVar[Encoding] = "int"
+    answers: ClassVar[ParamsLayout] = "channels-last"
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ancestral.likelihoods.base import Likelihood
 from ancestral.models.data import ConditionSpec, DataSpec
+from ancestral.models.network import Encoding, ParamsLayout
 
 
 class MADE(nn.Module):
@@ -29,6 +30,9 @@ class MADE(nn.Module):
     (section 3.4). `classes`: a label adds a bias to the first hidden layer
     and, since no hidden unit feeds the first dimension, to the output.
     """
+
+    reads: ClassVar[Encoding] = "unit"
+    answers: ClassVar[ParamsLayout] = "channels-last"
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ancestral.likelihoods.base import Likelihood
 from ancestral.models.data import ConditionSpec, DataSpec
+from ancestral.models.network import Encoding, ParamsLayout
 
 
 class WaveNet(nn.Module):
@@ -27,6 +28,9 @@ class WaveNet(nn.Module):
     to one hidden 1×1 layer of `skip` channels, as in the paper. `bias` is that of all layers but
     the last, which always has one.
     """
+
+    reads: ClassVar[Encoding] = "int"
+    answers: ClassVar[ParamsLayout] = "channels-first"
 
     def __init__(
         self,

@@ -6,7 +6,6 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ancestral.media import MediaError, MuLaw, decode
+from ancestral.media import MediaError, decode
 from ancestral.store.manifest import Data
 from ancestral.train.recipe import Recipe
 
@@ -71,6 +70,20 @@ class DataSet:
     description: str
 
 
+Set = Callable[[Recipe, dict[str, Array]], DataSet]
+NAMED: dict[str, Set] = {}  # filled by the modules of `ancestral.train.sets`
+
+
+def named(name: str) -> Callable[[Set], Set]:
+    """Register a function from a recipe and its file's arrays as the data set of that name."""
+
+    def register(function: Set) -> Set:
+        NAMED[name] = function
+        return function
+
+    return register
+
+
 def load(recipe: Recipe, folder: Path | None) -> DataSet:
     """The recipe's own data set, or the files of `folder`. Raises DataError."""
     if folder is not None:
@@ -92,81 +105,6 @@ def load(recipe: Recipe, folder: Path | None) -> DataSet:
         raise DataError(f"unknown data set {recipe.source.name!r}; known: {known}")
     with np.load(file, allow_pickle=False) as arrays:
         return NAMED[recipe.source.name](recipe, dict(arrays))
-
-
-def mnist(recipe: Recipe, arrays: dict[str, Array]) -> DataSet:
-    """The digits, of 256 levels; the last 5,000 training images are for validation."""
-    labelled = bool(recipe.conditions)
-
-    def split(images: Array, digits: Array) -> Split:
-        labels = (digits.astype(np.int64),) if labelled else ()
-        return Split(images[:, None], labels)
-
-    x, y = arrays["x_train"], arrays["y_train"]
-    return DataSet(
-        split(x[:-5000], y[:-5000]),
-        split(x[-5000:], y[-5000:]),
-        split(arrays["x_test"], arrays["y_test"]),
-        "MNIST",
-    )
-
-
-def binarized_mnist(recipe: Recipe, arrays: dict[str, Array]) -> DataSet:
-    """Larochelle's fixed binarisation, in its own splits."""
-
-    def split(name: str) -> Split:
-        bits = np.unpackbits(arrays[name], axis=1)[:, :784]
-        return Split(bits.reshape(-1, 1, 28, 28))
-
-    return DataSet(split("train"), split("valid"), split("test"), "binarised MNIST (Larochelle)")
-
-
-def spoken_digits(recipe: Recipe, arrays: dict[str, Array]) -> DataSet:
-    """Free Spoken Digit Dataset as mu-law codes; every thirtieth training clip validates.
-
-    Its labels are the conditions that the recipe names: `digit` and `speaker`, these by name.
-    """
-    codec = recipe.data.media_codec
-    assert isinstance(codec, MuLaw)
-    codes = codec.encode(arrays["x"] / 32768.0).astype(np.uint8)
-    offsets, is_test = arrays["offsets"], arrays["is_test"].astype(bool)
-    _, speakers = np.unique(arrays["speaker"], return_inverse=True)
-    known = {"digit": arrays["digit"].astype(np.int64), "speaker": speakers.astype(np.int64)}
-    clips = [codes[a:b] for a, b in pairwise(offsets)]
-    whole = Split(clips, tuple(known[condition.name] for condition in recipe.conditions))
-    training, test = np.flatnonzero(~is_test), np.flatnonzero(is_test)
-    validation = training[::30]
-    return DataSet(
-        whole.take(np.setdiff1d(training, validation)),
-        whole.take(validation),
-        whole.take(test),
-        "Free Spoken Digit Dataset",
-    )
-
-
-def circuit_boards(recipe: Recipe, arrays: dict[str, Array]) -> DataSet:
-    """Defect-free patches of DeepPCB; every twentieth training patch validates."""
-
-    def patches(name: str) -> Array:
-        bits = np.unpackbits(arrays[name], axis=1)[:, :1024]
-        return bits.reshape(-1, 1, 32, 32)
-
-    normal = patches("train_normal")
-    validates = np.arange(len(normal)) % 20 == 0
-    return DataSet(
-        Split(normal[~validates]),
-        Split(normal[validates]),
-        Split(patches("holdin_normal")),
-        "DeepPCB, defect-free patches",
-    )
-
-
-NAMED: dict[str, Callable[[Recipe, dict[str, Array]], DataSet]] = {
-    "mnist": mnist,
-    "binarized-mnist": binarized_mnist,
-    "spoken-digits": spoken_digits,
-    "circuit-boards": circuit_boards,
-}
 
 
 def files_of(folder: Path) -> list[Path]:

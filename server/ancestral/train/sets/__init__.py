@@ -1,0 +1,5 @@
+"""The data sets that recipes name; importing this package registers them."""
+
+from ancestral.train.sets import audio, images
+
+__all__ = ["audio", "images"]

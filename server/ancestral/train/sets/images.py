@@ -1,0 +1,55 @@
+"""Sets of images."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ancestral.train.datasets import Array, DataSet, Split, named
+from ancestral.train.recipe import Recipe
+
+
+@named("mnist")
+def mnist(recipe: Recipe, arrays: dict[str, Array]) -> DataSet:
+    """The digits, of 256 levels; the last 5,000 training images are for validation."""
+    labelled = bool(recipe.conditions)
+
+    def split(images: Array, digits: Array) -> Split:
+        labels = (digits.astype(np.int64),) if labelled else ()
+        return Split(images[:, None], labels)
+
+    x, y = arrays["x_train"], arrays["y_train"]
+    return DataSet(
+        split(x[:-5000], y[:-5000]),
+        split(x[-5000:], y[-5000:]),
+        split(arrays["x_test"], arrays["y_test"]),
+        "MNIST",
+    )
+
+
+@named("binarized-mnist")
+def binarized_mnist(recipe: Recipe, arrays: dict[str, Array]) -> DataSet:
+    """Larochelle's fixed binarisation, in its own splits."""
+
+    def split(name: str) -> Split:
+        bits = np.unpackbits(arrays[name], axis=1)[:, :784]
+        return Split(bits.reshape(-1, 1, 28, 28))
+
+    return DataSet(split("train"), split("valid"), split("test"), "binarised MNIST (Larochelle)")
+
+
+@named("circuit-boards")
+def circuit_boards(recipe: Recipe, arrays: dict[str, Array]) -> DataSet:
+    """Defect-free patches of DeepPCB; every twentieth training patch validates."""
+
+    def patches(name: str) -> Array:
+        bits = np.unpackbits(arrays[name], axis=1)[:, :1024]
+        return bits.reshape(-1, 1, 32, 32)
+
+    normal = patches("train_normal")
+    validates = np.arange(len(normal)) % 20 == 0
+    return DataSet(
+        Split(normal[~validates]),
+        Split(normal[validates]),
+        Split(patches("holdin_normal")),
+        "DeepPCB, defect-free patches",
+    )
