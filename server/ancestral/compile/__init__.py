@@ -6,7 +6,14 @@ derives the StepProgram that computes the same params site by site.
 
 from __future__ import annotations
 
-from ancestral.compile.compiler import COMPILER_VERSION, Codes, compile_graph, compile_network
+from ancestral.compile.compiler import (
+    COMPILER_VERSION,
+    Codes,
+    Program,
+    compile_graph,
+    compile_network,
+)
+from ancestral.compile.elements import ElementProgram
 from ancestral.compile.errors import (
     CausalityError,
     CompileError,
@@ -21,9 +28,11 @@ __all__ = [
     "CausalityError",
     "Codes",
     "CompileError",
+    "ElementProgram",
     "Graph",
     "Node",
     "ParityError",
+    "Program",
     "Read",
     "Ref",
     "Ring",

@@ -13,12 +13,24 @@ import torch
 import ancestral.compile.rules  # noqa: F401  (registers the operator rules)
 from ancestral.compile.capture import capture
 from ancestral.compile.causality import prove_causal
-from ancestral.compile.errors import CompileError
+from ancestral.compile.elements import ElementProgram, derive_elements
+from ancestral.compile.errors import CausalityError, CompileError
 from ancestral.compile.graph import Graph
-from ancestral.compile.place import Atom, Dim, Ints, Space, Value, View, full, key, payload_shape
+from ancestral.compile.place import (
+    Atom,
+    Dim,
+    Dims,
+    Ints,
+    Space,
+    Value,
+    View,
+    full,
+    key,
+    payload_shape,
+)
 from ancestral.compile.program import StepProgram
 from ancestral.compile.schedule import schedule
-from ancestral.compile.tracer import NeedsPointOrder, Tracer
+from ancestral.compile.tracer import Tracer
 from ancestral.models.data import ConditionSpec, DataSpec
 from ancestral.models.network import Network
 
@@ -26,7 +38,8 @@ COMPILER_VERSION = 1  # part of every fingerprint: raised when a program's arith
 
 _BATCH = 5  # of the example: a size of its own, so that tracing takes no other axis for it
 _LENGTH = 47  # of the example of an open-ended item; programs hold for any length
-_POINTS = 4096  # sites a model without site axes may have
+
+Program = StepProgram | ElementProgram
 
 
 @dataclass(frozen=True)
@@ -54,7 +67,7 @@ def compile_network(
     network: Network,
     conditions: Sequence[ConditionSpec] = (),
     order: npt.NDArray[np.int64] | None = None,
-) -> StepProgram:
+) -> Program:
     """Derive the step program of a network in its generation order.
 
     `order` maps rank to position; None is raster order or time. Raises CausalityError with the
@@ -79,48 +92,49 @@ def compile_network(
 def compile_graph(
     graph: Graph, example: Sequence[torch.Tensor], codes: Codes,
     order: npt.NDArray[np.int64] | None = None,
-) -> StepProgram:  # fmt: skip
-    """Derive the step program of a captured graph; `example` are inputs it was captured with."""
+) -> Program:  # fmt: skip
+    """Derive the program of a captured graph; `example` are inputs it was captured with.
+
+    The affine derivation comes first. What it does not cover is derived element by element where
+    items have one size.
+    """
     if order is not None and (order == np.arange(order.size)).all():
         order = None
+    first: CompileError | None = None
     if order is None:
-        space: Space = "grid" if codes.kind == "image" else "flat"
         try:
-            return _derive(graph, example, codes, space, None)
-        except NeedsPointOrder:
+            return _derive(graph, example, codes, "grid" if codes.kind == "image" else "flat")
+        except CompileError as error:
             if codes.open_length:
                 raise
-    sites = codes.rows * codes.columns
-    if sites > _POINTS:
-        raise CompileError(f"{sites} sites without site axes; at most {_POINTS} can be derived")
-    return _derive(graph, example, codes, "point", order)
+            first = error
+    try:
+        return derive_elements(
+            graph, example, image=codes.kind == "image", subs=codes.subs, order=order
+        )
+    except CausalityError as error:
+        raise (first if isinstance(first, CausalityError) else error) from None
 
 
 def _derive(
-    graph: Graph, example: Sequence[torch.Tensor], codes: Codes, space: Space,
-    order: npt.NDArray[np.int64] | None,
-) -> StepProgram:  # fmt: skip
+    graph: Graph, example: Sequence[torch.Tensor], codes: Codes, space: Space
+) -> StepProgram:
     batch: Dim = (Atom("batch", example[0].shape[0]),)
-    sites = codes.rows * codes.columns
-    ranks = np.argsort(order) if order is not None else np.arange(sites)
-    subs = codes.subs if space != "point" else sites * codes.subs
-    view = _codes_view(codes, space, batch, ranks)
+    view = _codes_view(codes, space, batch)
     tracer = Tracer(graph, example, view)
     params = tracer.run()
     if space == "flat" and params.space == "grid":
         params = tracer.copy(params, "flat")
-    vectors, size, limit = _limits(params, tracer, codes, space, ranks)
-    prove_causal(params, limit, lambda e: _named(e, vectors, size, space))
-    steps, read = schedule(tracer.values, params, limit, tracer.columns, subs)
-    if space == "point" and order is None:
-        order = np.arange(sites, dtype=np.int64)
+    vectors, size, limit = _limits(params, tracer, codes)
+    prove_causal(params, limit, lambda e: _named(e, vectors, size))
+    steps, read = schedule(tracer.values, params, limit, tracer.columns, codes.subs)
     return StepProgram(
-        graph, space, codes.rows, codes.columns, codes.channels, subs, tuple(steps), read,
-        (vectors, size), order,
+        graph, space, codes.rows, codes.columns, codes.channels, codes.subs, tuple(steps), read,
+        (vectors, size),
     )  # fmt: skip
 
 
-def _codes_view(codes: Codes, space: Space, batch: Dim, ranks: Ints) -> View:
+def _codes_view(codes: Codes, space: Space, batch: Dim) -> View:
     """The network's input: what becomes known, site after site, channel after channel."""
 
     def payload(size: int) -> Dim:
@@ -128,14 +142,9 @@ def _codes_view(codes: Codes, space: Space, batch: Dim, ranks: Ints) -> View:
 
     channels, rows, columns = codes.channels, codes.rows, codes.columns
     sub = np.arange(channels) if codes.subs > 1 else np.zeros(channels, dtype=np.int64)
-    if space == "point":
-        extent = (1, 1)
-        ready = (ranks[None, :] * codes.subs + sub[:, None]).ravel()
-        image = (payload(channels), payload(rows), payload(columns))
-        dims = (batch, *(image if codes.kind == "image" else (payload(columns),)))
-    elif space == "grid":
+    if space == "grid":
         extent, ready = (rows, columns), sub
-        dims = (batch, payload(channels), (Atom("row", rows),), (Atom("col", columns),))
+        dims: Dims = (batch, payload(channels), (Atom("row", rows),), (Atom("col", columns),))
     else:
         extent, ready = (1, columns), sub[:1]
         dims = (batch, (Atom("flat", columns),))
@@ -146,9 +155,7 @@ def _codes_view(codes: Codes, space: Space, batch: Dim, ranks: Ints) -> View:
     return View(value, dims, extent, (0, 0), full(extent), np.arange(count))
 
 
-def _limits(
-    params: View, tracer: Tracer, codes: Codes, space: Space, ranks: Ints
-) -> tuple[int, int, Ints]:
+def _limits(params: View, tracer: Tracer, codes: Codes) -> tuple[int, int, Ints]:
     """Parameter vectors per site, parameters in each, and the key each element is wanted at.
 
     The network returns params as [batch, *grid, vectors, parameters].
@@ -158,11 +165,6 @@ def _limits(
     if list(shape[1:-2]) != grid:
         raise CompileError(f"params have shape {list(shape)}; expected [batch, *{grid}, D, P]")
     vectors, size = int(shape[-2]), int(shape[-1])
-    if space == "point":
-        rank = np.repeat(ranks, vectors * size)
-        sub = np.tile(np.repeat(np.arange(vectors), size), len(ranks))
-        limit = rank * codes.subs + (sub if codes.subs > 1 else 0)
-        return vectors, size, np.array([key(0, 0, int(s)) for s in limit], dtype=np.int64)
     if params.pmap.size != vectors * size or params.extent[1] not in (
         codes.columns, codes.rows * codes.columns
     ):  # fmt: skip
@@ -171,10 +173,8 @@ def _limits(
     return vectors, size, np.array([key(0, 0, int(c)) for c in channel], dtype=np.int64)
 
 
-def _named(element: int, vectors: int, size: int, space: Space) -> str:
+def _named(element: int, vectors: int, size: int) -> str:
     at = element // size
-    if space == "point":
-        return f"the output of site {at // vectors}"
     return f"the output of channel {at}" if vectors > 1 else "an output"
 
 

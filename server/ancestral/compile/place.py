@@ -1,8 +1,7 @@
 """Where a value lives: which of its axes are sites, how it is offset, what it depends on.
 
-A *space* is the lattice of sites a value is defined on: "grid" (rows and columns of an image),
-"flat" (time, or the raster rank of an image) or "point" (no site axis: every site of a small
-vector model is a payload element with its own rank). Whatever is not batch, site or key axis is
+A *space* is the lattice of sites a value is defined on: "grid" (rows and columns of an image)
+or "flat" (time, or the raster rank of an image). Whatever is not batch, site or key axis is
 *payload*, flattened in row-major order of the dimensions: at one site a value is a vector.
 
 Dependencies are ordered keys: (row, column, sub-step) relative to the element's own site, packed
@@ -20,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-Space = Literal["grid", "flat", "point"]
+Space = Literal["grid", "flat"]
 Offset = tuple[int, int]  # rows, columns; in flat space (0, steps)
 Range = tuple[int, int]
 Ints = npt.NDArray[np.int64]

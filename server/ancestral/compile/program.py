@@ -10,9 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
-
 from ancestral.compile.graph import Graph
 from ancestral.compile.place import Ints, Space, Table
 
@@ -89,7 +86,7 @@ class StepProgram:
     """A derived sampler: the steps, the params they end in, and the graph they came from.
 
     `channels` is the number of values per site, `subs` how many of them are drawn one after the
-    other (1: all at once from one parameter vector). `order` maps rank to position in point space.
+    other (1: all at once from one parameter vector). Its order is raster, or time.
     """
 
     graph: Graph
@@ -101,7 +98,8 @@ class StepProgram:
     steps: tuple[Step, ...]
     params: Read
     params_shape: tuple[int, int]  # parameter vectors per site, parameters in each
-    order: npt.NDArray[np.int64] | None = None
+
+    order = None
 
     @property
     def row_steps(self) -> tuple[Step, ...]:
@@ -110,6 +108,11 @@ class StepProgram:
     @property
     def site_steps(self) -> tuple[Step, ...]:
         return tuple(s for s in self.steps if s.phase == "site")
+
+    @property
+    def summary(self) -> str:
+        """The program's size in words."""
+        return f"{len(self.site_steps)} steps a site, {len(self.row_steps)} a row"
 
     @property
     def phase_sites(self) -> int:
@@ -121,9 +124,7 @@ class StepProgram:
         rows = -(-sites // self.columns) if self.space == "grid" else 1
         total = 0
         for step in self.steps:
-            if self.space == "point":
-                total += step.macs
-            elif step.phase == "row":
+            if step.phase == "row":
                 total += rows * step.extent[1] * step.macs
             else:
                 keys = (sites + 1) / 2 if step.kind in ("scores", "mix", "attend") else 1

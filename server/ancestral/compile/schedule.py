@@ -188,8 +188,6 @@ def _read(take: Take, taps: tuple[tuple[int, int], ...], reader: Value, slot: Sl
     made = slots[id(source)]
     identity = take.pmap.size == source.payload and (take.pmap == np.arange(source.payload)).all()
     pmap = None if identity else take.pmap
-    if source.space == "point":
-        return Read(source.name, ((0, 0),), pmap, False)
     resolved = []
     for row, col in taps:
         if source.space == reader.space == "grid":

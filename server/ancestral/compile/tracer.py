@@ -66,10 +66,6 @@ def rule(*packets: str) -> Callable[[Rule], Rule]:
     return register
 
 
-class NeedsPointOrder(UnsupportedOperator):
-    """A product runs over the sites themselves (MADE): sites must be payload elements."""
-
-
 class Tracer:
     """Walks a graph once; `values` collects what will be computed, in order."""
 
@@ -273,8 +269,6 @@ class Tracer:
         spaces = {v.space for v in views}
         if len(spaces) == 1:
             return list(views)
-        if "point" in spaces:
-            raise self.unsupported("a value without sites joined to one with sites")
         if any(has(dim, "flat") for v in views for dim in v.dims):
             return [self.to_flat(v) if v.space == "grid" else v for v in views]
         return [self.copy(v, "grid") if v.space == "flat" else v for v in views]

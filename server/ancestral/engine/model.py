@@ -65,7 +65,7 @@ class Model:
         reference = package.manifest.reference
         self._reference = np.array(() if reference is None else reference.scores)
         self._lock = threading.Lock()
-        self._program: compiler.StepProgram | None = None
+        self._program: compiler.Program | None = None
         self._fallback_reason: str | None = None
         self._digest: str | None = None
 
@@ -75,7 +75,7 @@ class Model:
     # What samples, and under which fingerprint.
 
     @property
-    def program(self) -> compiler.StepProgram | None:
+    def program(self) -> compiler.Program | None:
         """The derived step program, compiled once; None where a rule is missing.
 
         Raises CausalityError where the network reads its future, ParityError for a wrong program.

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ancestral.compile import StepProgram
+from ancestral.compile import Program
 from ancestral.engine.model import Model
 from ancestral.runtimes import derive
 from ancestral.runtimes.base import Advance, Runtime
@@ -52,7 +52,7 @@ def first_conditions(model: Model, sites: int, seed: int = 0) -> tuple[torch.Ten
 
 
 def step_params(
-    model: Model, program: StepProgram, values: npt.NDArray[Any], dtype: torch.dtype
+    model: Model, program: Program, values: npt.NDArray[Any], dtype: torch.dtype
 ) -> torch.Tensor:
     """What the step program computes at every site of an item [S, C]: [S, D, P] by rank."""
     conditions = first_conditions(model, len(values))

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ancestral.compile import CausalityError, ParityError, StepProgram
+from ancestral.compile import CausalityError, ParityError, Program
 from ancestral.engine.model import Model, RuntimeKind
 from ancestral.engine.parity import (
     finish,
@@ -93,16 +93,13 @@ def _length(model: Model, sites: int | None) -> int:
     return model.sites_of(sites)
 
 
-def _derived(program: StepProgram | None, fallback_reason: str | None) -> Check:
+def _derived(program: Program | None, fallback_reason: str | None) -> Check:
     if program is None:
         return Check("derived", False, detail=f"fallback: {fallback_reason}")
-    per_row, per_site = len(program.row_steps), len(program.site_steps)
-    return Check("derived", True, detail=f"causal; {per_site} steps a site, {per_row} a row")
+    return Check("derived", True, detail=f"causal; {program.summary}")
 
 
-def _parity(
-    model: Model, program: StepProgram, sites: int, dtype: torch.dtype, limit: float
-) -> Check:
+def _parity(model: Model, program: Program, sites: int, dtype: torch.dtype, limit: float) -> Check:
     values = random_values(model, sites)
     found = step_params(model, program, values, dtype)
     wanted = forward_params(model, values, dtype)
@@ -117,7 +114,7 @@ def _parity(
     )
 
 
-def _arithmetic(model: Model, program: StepProgram, sites: int) -> Check:
+def _arithmetic(model: Model, program: Program, sites: int) -> Check:
     """Multiply-adds that torch counts while one item is drawn, over those of its forward pass."""
     conditions = first_conditions(model, sites)
     runtime = ReferenceRuntime(program, model.network, 1)

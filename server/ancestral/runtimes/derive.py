@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ancestral.compile import ParityError, StepProgram, compile_network
+from ancestral.compile import ParityError, Program, compile_network
 from ancestral.models.data import ConditionSpec
 from ancestral.models.network import Network
 from ancestral.runtimes.reference import new_batch
@@ -29,7 +29,7 @@ def derive(
     network: Network,
     conditions: Sequence[ConditionSpec] = (),
     order: npt.NDArray[np.int64] | None = None,
-) -> StepProgram:
+) -> Program:
     """The checked step program of a network; see `compile.compile_network` for the errors.
 
     Raises ParityError where the program's params are not the forward pass's.
@@ -39,7 +39,7 @@ def derive(
     return program
 
 
-def check(program: StepProgram, network: Network, conditions: Sequence[ConditionSpec]) -> float:
+def check(program: Program, network: Network, conditions: Sequence[ConditionSpec]) -> float:
     """The largest difference between stepped and forward params, over the params' scale."""
     sites = _length(program, network)
     values = _random_values(network, sites)
@@ -64,7 +64,7 @@ def check(program: StepProgram, network: Network, conditions: Sequence[Condition
 
 
 def step_params(
-    program: StepProgram,
+    program: Program,
     network: Network,
     values: npt.NDArray[np.generic],
     conditions: tuple[Tensor, ...],
@@ -97,14 +97,14 @@ def step_params(
     return torch.stack(found)
 
 
-def _windows(program: StepProgram, sites: int) -> list[tuple[int, int]]:
+def _windows(program: Program, sites: int) -> list[tuple[int, int]]:
     window = 2 * program.columns if program.space == "grid" else _WINDOW
     if sites <= 2 * window:
         return [(0, sites), (sites // 2, sites)]
     return [(0, window), (sites - window - window // 4, sites)]
 
 
-def _length(program: StepProgram, network: Network) -> int:
+def _length(program: Program, network: Network) -> int:
     if network.data.shape:
         return network.data.sites()
     reach = sum(s.ring.length for s in program.steps if s.ring)
@@ -129,7 +129,7 @@ def _random_condition(spec: ConditionSpec, network: Network, sites: int) -> Tens
 
 
 def _item(
-    program: StepProgram,
+    program: Program,
     network: Network,
     values: npt.NDArray[np.generic],
     dtype: torch.dtype = torch.float64,

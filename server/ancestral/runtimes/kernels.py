@@ -13,22 +13,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ancestral.compile.elements import ElementStep
 from ancestral.compile.graph import operator_of
 from ancestral.compile.place import Ints
 from ancestral.compile.program import Step
 
 Kernel = Callable[..., Tensor]
 Weights = Mapping[str, Tensor]
+Op = Step | ElementStep  # a step of either kind of program
 
 
 def kernel(
-    step: Step, weights: Weights, dtype: torch.dtype, elements: Ints | None = None
+    step: Op,
+    weights: Weights,
+    dtype: torch.dtype,
+    elements: Ints | None = None,
 ) -> Kernel:
     """The function from operand tensors to the step's result, or to its `elements` alone.
 
     Elementwise operands are expected already reduced to those elements; the others whole.
     """
-    return _BUILDERS[step.kind](step, weights, dtype, elements)
+    return BUILDERS[step.kind](step, weights, dtype, elements)
 
 
 def split(x: Tensor, *sizes: int) -> Tensor:
@@ -36,7 +41,7 @@ def split(x: Tensor, *sizes: int) -> Tensor:
     return x.reshape(*x.shape[:-1], *sizes)
 
 
-def _pointwise(step: Step, weights: Weights, dtype: torch.dtype, elements: Ints | None) -> Kernel:
+def _pointwise(step: Op, weights: Weights, dtype: torch.dtype, elements: Ints | None) -> Kernel:
     name = step.op.split(".")[1]
     # torch's own bindings dispatch in half the time of the overload objects
     direct = {"tanh", "sigmoid", "relu", "add", "sub", "mul", "exp", "maximum", "minimum"}
@@ -51,11 +56,11 @@ def _cast(value: Any, dtype: torch.dtype) -> Any:
     return dtype if isinstance(value, torch.dtype) and value.is_floating_point else value
 
 
-def _copy(step: Step, weights: Weights, dtype: torch.dtype, elements: Ints | None) -> Kernel:
+def _copy(step: Op, weights: Weights, dtype: torch.dtype, elements: Ints | None) -> Kernel:
     return lambda x: x
 
 
-def _cat(step: Step, weights: Weights, dtype: torch.dtype, elements: Ints | None) -> Kernel:
+def _cat(step: Op, weights: Weights, dtype: torch.dtype, elements: Ints | None) -> Kernel:
     order = step.attrs["order"] if elements is None else step.attrs["order"][elements]
     in_order = order.size == step.payload and bool((order[:-1] < order[1:]).all())
     index = torch.from_numpy(order)
@@ -68,17 +73,17 @@ def _cat(step: Step, weights: Weights, dtype: torch.dtype, elements: Ints | None
     return join
 
 
-def _embedding(step: Step, weights: Weights, dtype: torch.dtype, elements: Ints | None) -> Kernel:
+def _embedding(step: Op, weights: Weights, dtype: torch.dtype, elements: Ints | None) -> Kernel:
     table = weights[step.operands[1].name]
     return lambda codes: F.embedding(codes.long(), table).flatten(-2)
 
 
-def _one_hot(step: Step, weights: Weights, dtype: torch.dtype, elements: Ints | None) -> Kernel:
+def _one_hot(step: Op, weights: Weights, dtype: torch.dtype, elements: Ints | None) -> Kernel:
     classes = step.attrs["width"]
     return lambda codes: F.one_hot(codes.long(), classes).flatten(-2)
 
 
-def _linear(step: Step, weights: Weights, dtype: torch.dtype, elements: Ints | None) -> Kernel:
+def _linear(step: Op, weights: Weights, dtype: torch.dtype, elements: Ints | None) -> Kernel:
     matrix = weights[step.attrs["weight"]]
     matrix = matrix.T if step.attrs["transposed"] else matrix
     bias = None if step.attrs["bias"] is None else weights[step.attrs["bias"]]
@@ -92,7 +97,7 @@ def _linear(step: Step, weights: Weights, dtype: torch.dtype, elements: Ints | N
     return lambda x: F.linear(split(x, outer, -1), matrix, bias).flatten(-2)
 
 
-def _conv(step: Step, weights: Weights, dtype: torch.dtype, elements: Ints | None) -> Kernel:
+def _conv(step: Op, weights: Weights, dtype: torch.dtype, elements: Ints | None) -> Kernel:
     weight = weights[step.attrs["weight"]]
     taps, groups = step.attrs["taps"], step.attrs["groups"]
     blocks = [weight[(slice(None), slice(None), *tap)] for tap in taps]  # [out, in / groups]
@@ -118,7 +123,7 @@ def _conv(step: Step, weights: Weights, dtype: torch.dtype, elements: Ints | Non
     return lambda x: F.linear(x, matrix, bias)
 
 
-def _layer_norm(step: Step, weights: Weights, dtype: torch.dtype, elements: Ints | None) -> Kernel:
+def _layer_norm(step: Op, weights: Weights, dtype: torch.dtype, elements: Ints | None) -> Kernel:
     inner, eps = step.attrs["inner"], step.attrs["eps"]
     scale, bias = (
         None if name is None else weights[name].flatten() for name in step.attrs["weights"]
@@ -128,7 +133,7 @@ def _layer_norm(step: Step, weights: Weights, dtype: torch.dtype, elements: Ints
     return lambda x: F.layer_norm(split(x, -1, inner), (inner,), scale, bias, eps).flatten(-2)
 
 
-def _reduction(step: Step, weights: Weights, dtype: torch.dtype, elements: Ints | None) -> Kernel:
+def _reduction(step: Op, weights: Weights, dtype: torch.dtype, elements: Ints | None) -> Kernel:
     shape, axes = step.attrs["shape"], step.attrs["axes"]
     back = [a - len(shape) for a in axes]
     functions: dict[str, Callable[[Tensor], Tensor]] = {
@@ -149,11 +154,11 @@ def _reduction(step: Step, weights: Weights, dtype: torch.dtype, elements: Ints 
     return reduce
 
 
-def _softmax_keys(step: Step, weights: Weights, dtype: torch.dtype, _: Ints | None) -> Kernel:
+def _softmax_keys(step: Op, weights: Weights, dtype: torch.dtype, _: Ints | None) -> Kernel:
     return lambda x: F.softmax(x, -1)
 
 
-_BUILDERS: dict[str, Callable[[Step, Weights, torch.dtype, Ints | None], Kernel]] = {
+BUILDERS: dict[str, Callable[[Op, Weights, torch.dtype, Ints | None], Kernel]] = {
     "pointwise": _pointwise,
     "copy": _copy,
     "cat": _cat,

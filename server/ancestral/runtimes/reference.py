@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ancestral.compile import ElementProgram, Program
 from ancestral.compile.graph import Graph
-from ancestral.compile.program import StepProgram
 from ancestral.models.network import Network
 from ancestral.runtimes.base import Advance, Sampling, SlotRequest
+from ancestral.runtimes.elements import Elements
 from ancestral.runtimes.lattice import Draw, Lattice
-from ancestral.runtimes.points import Points
 from ancestral.runtimes.slot import SlotState
 
 
@@ -37,7 +37,7 @@ def one_thread() -> Iterator[None]:
 
 
 class Batch(Protocol):
-    """A running batch of a program's space: `Lattice` for grids and time, `Points` for vectors."""
+    """A running batch of a program's space: `Lattice` for grids and time, `Elements` otherwise."""
 
     graph: Graph
 
@@ -55,12 +55,13 @@ class Batch(Protocol):
 
 
 def new_batch(
-    program: StepProgram, network: Network, slots: int, dtype: torch.dtype, device: torch.device
+    program: Program, network: Network, slots: int, dtype: torch.dtype, device: torch.device
 ) -> Batch:
     """An empty running batch for a program."""
     codes = torch.int64 if network.likelihood.discrete else dtype
-    batch = Points if program.space == "point" else Lattice
-    return batch(program, slots, dtype, device, codes)
+    if isinstance(program, ElementProgram):
+        return Elements(program, slots, dtype, device, codes)
+    return Lattice(program, slots, dtype, device, codes)
 
 
 class ReferenceRuntime:
@@ -71,7 +72,7 @@ class ReferenceRuntime:
 
     def __init__(
         self,
-        program: StepProgram,
+        program: Program,
         network: Network,
         slots: int,
         *,

@@ -72,7 +72,7 @@ class Tables:
     def _blank(self, sites: int) -> Tensor:
         """Codes of batch one; only their shape matters."""
         program = self._program
-        shape = [1, program.columns if program.space == "point" else sites]
+        shape = [1, sites]
         if program.steps[0].attrs["image"]:
             shape = [1, program.channels, program.rows, program.columns]
         return torch.zeros(shape, dtype=self._codes, device=self._device)

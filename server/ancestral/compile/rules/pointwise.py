@@ -26,13 +26,14 @@ _LOGIC = (
     "where", "masked_fill", "eq", "ne", "lt", "le", "gt", "ge", "bitwise_not", "bitwise_and",
     "bitwise_or", "logical_not", "logical_and", "logical_or",
 )  # fmt: skip
+ELEMENTWISE = (*_ARITHMETIC, *_ACTIVATIONS, *_LOGIC)
 _CASTS = ("to", "_to_copy", "type_as", "float")
 
 # Scores at or below this are masked: exp(score − max) vanishes in every precision.
 MASKED = -1e4
 
 
-@rule(*(f"aten.{name}" for name in (*_ARITHMETIC, *_ACTIVATIONS, *_LOGIC, *_CASTS)))
+@rule(*(f"aten.{name}" for name in (*ELEMENTWISE, *_CASTS)))
 def pointwise(t: Tracer, *args: Any, **kwargs: Any) -> View:
     views = t.same_space([a for a in args if isinstance(a, View)])
     remaining = iter(views)

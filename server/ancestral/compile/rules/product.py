@@ -11,7 +11,7 @@ import torch
 
 from ancestral.compile.place import NEVER, Atom, Fixed, Ints, View, has, moved, payload_shape
 from ancestral.compile.rules.movement import pad_axis
-from ancestral.compile.tracer import NeedsPointOrder, Tracer, rule
+from ancestral.compile.tracer import Tracer, rule
 
 
 @rule("aten.linear")
@@ -29,7 +29,7 @@ def _linear(t: Tracer, x: View, weight: Any, bias: Any, *, transposed: bool) -> 
     if not isinstance(weight, Fixed) or weight.item or (bias is not None and bias.item):
         raise t.unsupported("a product with weights that depend on the data or the condition")
     if has(x.dims[-1], "row", "col", "flat"):
-        raise NeedsPointOrder(t.node.op, t.node.source, "a product over the sites themselves")
+        raise t.unsupported("a product over the sites themselves")
     matrix = weight.tensor.T if transposed else weight.tensor  # [out, in]
     out_size, in_size = int(matrix.shape[0]), int(matrix.shape[1])
     reads = (matrix != 0).numpy()
