@@ -90,6 +90,19 @@ def test_made(tmp_path: Path, order: list[int], **options: Any) -> None:
 
 
 @SEARCH
+@given(dims=st.integers(1, 9), hidden=st.integers(1, 9), levels=st.sampled_from([None, 2, 3]))
+def test_nade(tmp_path: Path, dims: int, hidden: int, levels: int | None) -> None:
+    kind = "mixture-of-gaussians" if levels is None else "categorical"
+    likelihood = {"kind": kind} | ({"components": 2} if levels is None else {"levels": levels})
+    data = {"kind": "vector", "shape": [dims]} | ({} if levels is None else {"levels": levels})
+    common = {"data": data, "likelihood": likelihood, "order": "raster"}
+    family = "rnade" if levels is None else "nade"
+    check(tmp_path, "tiny-made", family=family, hyperparameters={"hidden": hidden}, **common)
+    if levels is not None:
+        check(tmp_path, "tiny-made", family="fvsbn", hyperparameters={}, **common)
+
+
+@SEARCH
 @given(
     height=st.integers(2, 5),
     width=st.integers(2, 5),

@@ -9,9 +9,11 @@ from torch import nn
 
 from ancestral.likelihoods.base import Likelihood
 from ancestral.models.data import ConditionSpec, DataSpec
+from ancestral.models.fvsbn import FVSBN
 from ancestral.models.gated_pixelcnn import GatedPixelCNN
 from ancestral.models.image_gpt import ImageGPT
 from ancestral.models.made import MADE
+from ancestral.models.nade import NADE, RNADE
 from ancestral.models.network import Encoding, Network, ParamsLayout
 from ancestral.models.wavenet import WaveNet
 
@@ -37,9 +39,12 @@ class Family(Protocol):
 
 
 FAMILIES: dict[str, Family] = {
+    "fvsbn": FVSBN,
     "gated-pixelcnn": GatedPixelCNN,
     "image-gpt": ImageGPT,
     "made": MADE,
+    "nade": NADE,
+    "rnade": RNADE,
     "wavenet": WaveNet,
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ class DataError(ValueError):
 
 @dataclass(frozen=True)
 class Split:
-    """Items as codes (arrays of the canonical shape, small integers) and one label array each."""
+    """Items as codes (arrays of the canonical shape, small integers) or real values, and labels."""
 
     items: Sequence[Array] | Array
     labels: tuple[npt.NDArray[np.int64], ...] = ()
@@ -43,8 +44,9 @@ class Split:
         return Split(chosen, tuple(values[np.asarray(index)] for values in self.labels))
 
     def batch(self, index: Sequence[int]) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-        """Codes int64 [B, …] of items of one size, and their conditions."""
-        codes = np.stack([self.items[i] for i in index]).astype(np.int64)
+        """Codes int64 [B, …] of items of one size, or real values; and their conditions."""
+        codes = np.stack([self.items[i] for i in index])
+        codes = codes.astype(np.float32 if codes.dtype.kind == "f" else np.int64)
         labels = tuple(torch.from_numpy(values[np.asarray(index)]) for values in self.labels)
         return torch.from_numpy(codes), labels
 
@@ -88,13 +90,7 @@ def load(recipe: Recipe, folder: Path | None) -> DataSet:
     """The recipe's own data set, or the files of `folder`. Raises DataError."""
     if folder is not None:
         return from_folder(recipe, folder)
-    root = os.environ.get(VARIABLE)
-    if not root:
-        raise DataError(
-            f"{recipe.source.file}: set {VARIABLE} to the folder that holds it, or give your own "
-            "files as --data DIR"
-        )
-    file = Path(root) / recipe.source.file
+    file = _file_of(recipe)
     if not file.is_file():
         raise DataError(f"{file}: there is no such file")
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -103,8 +99,31 @@ def load(recipe: Recipe, folder: Path | None) -> DataSet:
     if recipe.source.name not in NAMED:
         known = ", ".join(sorted(NAMED))
         raise DataError(f"unknown data set {recipe.source.name!r}; known: {known}")
+    return NAMED[recipe.source.name](recipe, _arrays(file))
+
+
+def _file_of(recipe: Recipe) -> Path:
+    source = recipe.source
+    if source.package is not None:
+        found = importlib.util.find_spec(source.package)
+        if found is None or found.origin is None:
+            raise DataError(f"{source.file}: comes with the package {source.package}; install it")
+        return Path(found.origin).parent / source.file
+    root = os.environ.get(VARIABLE)
+    if not root:
+        raise DataError(
+            f"{source.file}: set {VARIABLE} to the folder that holds it, or give your own "
+            "files as --data DIR"
+        )
+    return Path(root) / source.file
+
+
+def _arrays(file: Path) -> dict[str, Array]:
+    """The arrays of an NPZ file; the `table` of a CSV file without its first line."""
+    if file.suffix == ".csv":
+        return {"table": np.loadtxt(file, delimiter=",", skiprows=1)}
     with np.load(file, allow_pickle=False) as arrays:
-        return NAMED[recipe.source.name](recipe, dict(arrays))
+        return dict(arrays)
 
 
 def files_of(folder: Path) -> list[Path]:

@@ -117,6 +117,10 @@ def model_card(recipe: Recipe, manifest: Manifest, data: DataSet, figures: Figur
     metrics = "\n".join(f"- {name}" for name in manifest.provenance.metrics)
     reference = manifest.reference
     count = len(reference.scores) if reference is not None else 0
+    source = recipe.source
+    place = f"`ANCESTRAL_DATA` set to the folder that holds `{source.file}`"
+    if source.package is not None:
+        place = f"`{source.file}` of the package {source.package}"
     parameters = f"{recipe.hyperparameters}".replace("'", "")
     notes = f"\n{card.notes.strip()}\n" if card.notes else ""
     return f"""---
@@ -150,7 +154,7 @@ the weights were neither trained nor selected on.
 
     {manifest.provenance.command}
 
-with `ANCESTRAL_DATA` set to the folder that holds `{recipe.source.file}` (SHA-256
+with {place} (SHA-256
 `{recipe.source.sha256}`). Seed {recipe.seed}; {training.steps} steps of {training.batch} items with
 {kind[training.optimizer]} at {training.learning_rate:g}, on one CPU core in float32. The weights
 are a running mean, the best on the items for selection. Family `{recipe.family}`: {parameters}.

@@ -20,9 +20,13 @@ class RecipeError(ValueError):
 
 
 class Source(Part):
-    """A data set by name: a file of the data folder and the SHA-256 it must have."""
+    """A data set by name: a file of the data folder and the SHA-256 it must have.
+
+    With `package` the file is one that the named Python package brings along.
+    """
 
     name: str
+    package: str | None = None
     file: str
     sha256: Annotated[str, Field(pattern="[0-9a-f]{64}")]
     licence: str
