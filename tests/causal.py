@@ -81,4 +81,4 @@ def _request(
     )
 
 
-__all__ = ["Categorical", "ConditionSpec", "Function", "drawn", "network"]
+__all__ = ["Categorical", "ConditionSpec", "Function", "Network", "drawn", "network"]

@@ -2,8 +2,8 @@
 
 `torch.export` comes first: it keeps composite operators (linear, layer_norm, attention) whole and
 lengths symbolic. Modules it cannot take, such as those that write their weights in forward, are
-traced by functionalised `make_fx`. Either way the graph is functional: in-place
-operators are gone.
+traced by functionalised `make_fx`. Either way the graph is functional, in-place operators are
+gone, and recurrent layers stand whole.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from ancestral.compile.errors import CompileError
 from ancestral.compile.graph import Graph, Node, Ref, refs
+from ancestral.compile.whole import ATEN, canonical, recurrences_whole
 
 Inputs = tuple[torch.Tensor, ...]
+
+_SHORTEST = 16  # length that tracing may assume; the graph holds for shorter items as well
 
 
 def capture(module: nn.Module, example: Inputs, dynamic: Sequence[dict[int, str]] = ()) -> Graph:
@@ -33,7 +36,7 @@ def capture(module: nn.Module, example: Inputs, dynamic: Sequence[dict[int, str]
     was_training = module.training
     module.eval()
     try:
-        with warnings.catch_warnings(), torch.no_grad():
+        with warnings.catch_warnings(), torch.no_grad(), recurrences_whole():
             warnings.simplefilter("ignore")
             try:
                 return _by_export(module, example, dynamic)
@@ -50,7 +53,8 @@ def capture(module: nn.Module, example: Inputs, dynamic: Sequence[dict[int, str]
 
 
 def _by_export(module: nn.Module, example: Inputs, dynamic: Sequence[dict[int, str]]) -> Graph:
-    sizes = {name: Dim(name) for axes in dynamic for name in axes.values()}
+    least = {"time": _SHORTEST}  # a shift by k asks that time − k is not 1
+    sizes = {name: Dim(name, min=least.get(name)) for axes in dynamic for name in axes.values()}
     shapes = tuple({axis: sizes[name] for axis, name in axes.items()} for axes in dynamic)
     wrapper = _Positional(module)
     program = export(
@@ -121,9 +125,9 @@ def _convert(graph: fx.Graph, constants: dict[str, torch.Tensor], inputs: tuple[
         elif node.op == "call_function":
             args = fx.map_arg(node.args, _ref)
             kwargs = fx.map_arg(dict(node.kwargs), _ref)
-            nodes.append(
-                Node(node.name, _name_of(node.target), _plain(args), _plain(kwargs), _line(node))
-            )
+            name = _name_of(node.target)
+            new = Node(node.name, name, _plain(args), _plain(kwargs), _line(node))
+            nodes.append(canonical(new))
     return Graph(tuple(str(name) for name in inputs), constants, _needed(nodes, output), output)
 
 
@@ -154,7 +158,7 @@ def _plain(value: Any) -> Any:
 
 def _name_of(target: Any) -> str:
     if isinstance(target, torch._ops.OpOverload):
-        return str(target)
+        return ATEN.get(str(target), str(target))
     return f"{getattr(target, '__module__', '').lstrip('_')}.{target.__name__}"
 
 

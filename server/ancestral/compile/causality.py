@@ -43,6 +43,8 @@ def _path(value: Value, element: int) -> list[str]:
         only[element] = 0
         latest, source = NEVER, None
         for take, tap, times in demands(value, only):
+            if take.view.value is value:  # its own past lies before what its step reads
+                continue
             reads = times != NEEDLESS
             keys = np.where(reads, moved(take.view.value.ready[take.pmap], *tap), NEVER)
             if keys.size and int(keys.max()) > latest:

@@ -129,8 +129,8 @@ def _derive(
     prove_causal(params, limit, lambda e: _named(e, vectors, size))
     steps, read = schedule(tracer.values, params, limit, tracer.columns, codes.subs)
     return StepProgram(
-        graph, space, codes.rows, codes.columns, codes.channels, codes.subs, tuple(steps), read,
-        (vectors, size),
+        tracer.graph, space, codes.rows, codes.columns, codes.channels, codes.subs, tuple(steps),
+        read, (vectors, size),
     )  # fmt: skip
 
 

@@ -10,6 +10,8 @@ import numpy as np
 from ancestral.compile.place import Ints, Take, Value
 
 NEEDLESS = 1 << 62  # nothing reads it
+RECURRENT = {"lstm", "gru", "rnn"}  # each element of the state reads all that the step reads
+CARRIED = {*RECURRENT, "running-sum"}  # values that read their own past
 
 
 def demands(value: Value, times: Ints) -> Iterator[tuple[Take, tuple[int, int], Ints]]:
@@ -25,6 +27,9 @@ def demands(value: Value, times: Ints) -> Iterator[tuple[Take, tuple[int, int], 
         outer = times.reshape(value.attrs["outer"], -1)
         found = [earliest(value.attrs["reads"], row) for row in outer]
         yield takes[0], takes[0].taps[0], np.concatenate(found)
+    elif value.kind == "site-linear":
+        first = times.reshape(-1, value.attrs["outer"]).min(1)
+        yield takes[0], takes[0].taps[0], np.repeat(first, value.attrs["width"])
     elif value.kind in ("embedding", "one-hot"):
         yield takes[0], takes[0].taps[0], times.reshape(-1, value.attrs["width"]).min(1)
     elif value.kind == "cat":
@@ -43,6 +48,14 @@ def demands(value: Value, times: Ints) -> Iterator[tuple[Take, tuple[int, int], 
             row, col = take.taps[0]
             tap = (row, col + reach) if past else (row, col)
             yield take, tap, np.full(take.pmap.shape, times.min(), dtype=np.int64)
+    elif value.kind in RECURRENT:
+        for take in takes:
+            yield take, take.taps[0], np.full(take.pmap.shape, times.min(), dtype=np.int64)
+    elif value.kind == "cumsum":
+        along = times.reshape(value.attrs["shape"])
+        axis = value.attrs["axis"]
+        first = np.flip(np.minimum.accumulate(np.flip(along, axis), axis), axis)
+        yield takes[0], takes[0].taps[0], first.ravel()
     elif "axes" in value.attrs:
         shape, axes = value.attrs["shape"], value.attrs["axes"]
         kept = tuple(1 if d in axes else s for d, s in enumerate(shape))

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ancestral.compile.dependencies import NEEDLESS, demands
-from ancestral.compile.errors import CompileError
+from ancestral.compile.dependencies import CARRIED, NEEDLESS, demands
+from ancestral.compile.errors import CompileError, UnsupportedOperator
 from ancestral.compile.place import (
     FUTURE,
     Fixed,
@@ -89,6 +89,9 @@ def _place(value: Value, wanted: Ints, subs: int) -> Slot:
         return Slot("row", (row, 0), np.zeros(value.payload, dtype=np.int64))
     splittable = value.kind in SPLITTABLE and value.attrs.get("outer", 1) == 1
     for lead in ((0, 0), (row, col)):
+        if value.kind in CARRIED and lead[1] < 0:
+            reason = "its state is wanted before the first step of an item"
+            raise UnsupportedOperator(value.op, value.source, reason)
         sub = np.full(value.payload, UNREAD, dtype=np.int64)
         for i in np.flatnonzero(needed):
             r, c, s = split_key(int(wanted[i]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 
 from ancestral.compile.errors import CausalityError, UnsupportedOperator
-from ancestral.compile.graph import Graph, Node, Ref, map_refs, refs
+from ancestral.compile.graph import Graph, Node, Ref, map_refs, operator_of, refs
 from ancestral.compile.place import (
     FUTURE,
     NEVER,
@@ -149,6 +150,52 @@ class Tracer:
         )  # fmt: skip
         self.values.append(value)
         return View(value, dims, extent, (0, 0), full(extent), np.arange(payload))
+
+    def scan(
+        self,
+        kind: str,
+        dims: Dims,
+        x: View,
+        ready: Ints,
+        initial: Sequence[Fixed | None] = (),
+        **attrs: Any,
+    ) -> View:
+        """A state carried along time: each step reads `x` and the state of the step before.
+
+        `initial` are the parts of the state before the first step, joined; zeros where none is
+        given. The value is the last operand of itself, one step back, and its initial state is
+        what stands before its extent. A state never depends on a later input than its own step
+        does, so its ready keys are those of its first step.
+        """
+        if x.space != "flat" or x.keyed:
+            raise self.unsupported("a recurrence along an axis that is not time")
+        state = self.value(kind, dims, "flat", x.extent, [self.take(x)], ready, view=x, **attrs)
+        value = state.value
+        value.operands.append(Take(state, state.pmap, ((0, -1),)))
+        value.fill = 0.0
+        parts = [p for p in initial if p is not None]
+        if parts:
+            joined = parts[0] if len(parts) == 1 else self.known("aten.cat.default", parts, -1)
+            value.fill = joined
+            axes = ("batch", *("one",) * (joined.tensor.dim() - 2), "payload")
+            value.attrs["fill_table"] = Table(joined, axes, np.arange(value.payload))
+        return state
+
+    def known(self, op: str, *args: Any) -> Fixed:
+        """What an operator makes of constants and values of the condition: a node of its own."""
+        refer = self.node.name
+        name = f"{refer}.known.{len(self.graph.nodes)}"
+        fixed = [a for arg in args for a in (arg if isinstance(arg, list) else [arg])]
+        item = any(a.item for a in fixed if isinstance(a, Fixed))
+
+        def swap(arg: Any, part: Callable[[Fixed], Any]) -> Any:
+            if isinstance(arg, list):
+                return [swap(a, part) for a in arg]
+            return part(arg) if isinstance(arg, Fixed) else arg
+
+        node = Node(name, op, tuple(swap(a, lambda f: Ref(f.name)) for a in args))
+        self.graph = replace(self.graph, nodes=(*self.graph.nodes, node))
+        return Fixed(name, item, operator_of(op)(*(swap(a, lambda f: f.tensor) for a in args)))
 
     def copy(self, view: View, space: Space | None = None) -> View:
         """The view as a value of its own, perhaps on the other lattice."""

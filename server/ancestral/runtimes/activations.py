@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ancestral.compile.dependencies import RECURRENT
 from ancestral.compile.graph import Graph
 from ancestral.compile.place import Table, View
 from ancestral.compile.program import Read, Step, StepProgram
+from ancestral.runtimes.kernels import kernel
 from ancestral.runtimes.tables import by_site
 
 
@@ -19,16 +22,15 @@ def activations(
     graph: Graph,
     codes: Tensor,
     conditions: tuple[Tensor, ...],
-    *,
-    every: bool = False,
+    rank: int,
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """Values of the steps that are cached, or of every step, at all sites; and the params.
+    """Values of the steps that are cached, at all sites, and the params.
 
     [rows, columns, payload] on the grid, [sites, payload] where flat. `codes` has batch one and
-    its natural shape.
+    its natural shape. Of a recurrence the first `rank` sites are computed.
     """
     by_name = {s.name: s for s in program.steps}
-    wanted = {s.name for s in program.steps if s.ring or every}
+    wanted = {s.name for s in program.steps if s.ring}
     wanted |= {
         o.source
         for s in program.steps
@@ -40,38 +42,72 @@ def activations(
     pending = list(wanted)
     while pending:
         step = by_name[pending.pop()]
-        if step.kind == "copy":
-            view: View = step.attrs["view"]
-            pending.append(view.value.name)
-            if isinstance(by_name[view.value.name].fill, Table):
-                nodes.add(by_name[view.value.name].fill.fixed.name)  # type: ignore[union-attr]
+        if step.kind == "copy" or step.kind in RECURRENT:
+            inner = by_name[step.attrs["view"].value.name]
+            pending.append(inner.name)
+            nodes |= {s.fill.fixed.name for s in (step, inner) if isinstance(s.fill, Table)}
         elif step.kind != "codes":
             nodes.add(step.attrs["node"])
     found = graph.run([codes, *conditions], nodes | {graph.output})
     found["codes"] = codes
-    cache: dict[str, Tensor] = {}
-    values = {name: _activation(by_name[name], by_name, found, cache) for name in wanted}
-    return values, found[graph.output]
+    past = _Past(by_name, found, graph.constants, rank)
+    return {name: past.activation(by_name[name]) for name in wanted}, found[graph.output]
 
 
-def _activation(
-    step: Step, by_name: dict[str, Step], found: dict[str, Any], cache: dict[str, Tensor]
-) -> Tensor:
-    if step.name in cache:
-        return cache[step.name]
-    if step.kind == "copy":
-        view: View = step.attrs["view"]
-        inner = by_name[view.value.name]
-        result = _seen(view, inner, _activation(inner, by_name, found, cache), found)
+class _Past:
+    """Values by site, off the graph's results or off other values."""
+
+    def __init__(
+        self,
+        by_name: dict[str, Step],
+        found: dict[str, Any],
+        weights: Mapping[str, Tensor],
+        rank: int,
+    ) -> None:
+        self.by_name, self.found, self.weights, self.rank = by_name, found, weights, rank
+        self.cache: dict[str, Tensor] = {}
+
+    def activation(self, step: Step) -> Tensor:
+        if step.name not in self.cache:
+            self.cache[step.name] = self._computed(step)
+        return self.cache[step.name]
+
+    def _computed(self, step: Step) -> Tensor:
+        if step.kind in RECURRENT:
+            return self._states(step)
+        if step.kind != "copy":
+            name = "codes" if step.kind == "codes" else step.attrs["node"]
+            return _site_major(self.found[name], step.attrs["dims"])
+        inner, result = self._read(step)
         if inner.space == "grid" and step.space == "flat":
-            result = result.flatten(0, 1)
-        elif inner.space == "flat" and step.space == "grid":
-            result = result.reshape(*step.extent, -1)
-    else:
-        tensor = found["codes"] if step.kind == "codes" else found[step.attrs["node"]]
-        result = _site_major(tensor, step.attrs["dims"])
-    cache[step.name] = result
-    return result
+            return result.flatten(0, 1)
+        if inner.space == "flat" and step.space == "grid":
+            return result.reshape(*step.extent, -1)
+        return result
+
+    def _read(self, step: Step) -> tuple[Step, Tensor]:
+        view: View = step.attrs["view"]
+        inner = self.by_name[view.value.name]
+        return inner, _seen(view, inner, self.activation(inner), self.found)
+
+    def _states(self, step: Step) -> Tensor:
+        """The states of a recurrence, which the graph does not hold: one step after the other."""
+        inputs = self._read(step)[1]
+        advance = kernel(step, self.weights, inputs.dtype)
+        states = inputs.new_zeros((len(inputs), step.payload))
+        state = inputs.new_zeros(1, step.payload) + _fill(step, self.found)
+        for site in range(min(self.rank, len(inputs))):
+            state = advance(inputs[site : site + 1], state)
+            states[site] = state[0]
+        return states
+
+
+def _fill(step: Step, found: dict[str, Any]) -> Any:
+    """What stands outside a value's extent: a number, or [payload]."""
+    if not isinstance(step.fill, Table):
+        return step.fill
+    tensor = found.get(step.fill.fixed.name, step.fill.fixed.tensor)
+    return by_site(tensor[:1], step.fill)
 
 
 def _site_major(tensor: Tensor, dims: Any) -> Tensor:
@@ -115,8 +151,6 @@ def _seen(view: View, step: Step, source: Tensor, found: dict[str, Any]) -> Tens
         inside.append((at >= low) & (at < high))
     mask = inside[0][:, None] if len(axes) == 1 else (inside[0][:, None] & inside[1])[..., None]
     picked = source[index[0]] if len(axes) == 1 else source[index[0][:, None], index[1]]
-    fill: Any = step.fill
-    if isinstance(fill, Table):
-        tensor = found.get(fill.fixed.name, fill.fixed.tensor)
-        fill = by_site(tensor[:1], fill).to(picked.dtype)[pmap]
+    fill = _fill(step, found)
+    fill = fill.to(picked.dtype)[pmap] if isinstance(fill, Tensor) else fill
     return torch.where(mask, picked, torch.as_tensor(fill, dtype=picked.dtype))

@@ -100,7 +100,7 @@ class Caches:
     def _prefill(
         self, at: int, conditions: tuple[Tensor, ...], values: Tensor, rank: int
     ) -> Tensor:
-        found, params = activations(self.program, self.graph, values, conditions)
+        found, params = activations(self.program, self.graph, values, conditions, rank)
         for name, ring in self.rings.items():
             step, length = self.sources[name], ring.shape[1]
             source = found[name].to(ring.dtype)

@@ -17,6 +17,7 @@ from ancestral.compile.elements import ElementStep
 from ancestral.compile.graph import operator_of
 from ancestral.compile.place import Ints
 from ancestral.compile.program import Step
+from ancestral.runtimes import cells
 
 Kernel = Callable[..., Tensor]
 Weights = Mapping[str, Tensor]
@@ -97,6 +98,19 @@ def _linear(step: Op, weights: Weights, dtype: torch.dtype, elements: Ints | Non
     return lambda x: F.linear(split(x, outer, -1), matrix, bias).flatten(-2)
 
 
+def _site_linear(step: Op, weights: Weights, dtype: torch.dtype, elements: Ints | None) -> Kernel:
+    """A product with a matrix of the site's own, [..., blocks · in · out]."""
+    blocks, rows, size, out = (step.attrs[k] for k in ("blocks", "rows", "width", "outer"))
+
+    def product(x: Tensor, table: Tensor) -> Tensor:
+        matrix = split(table, blocks, size, out)
+        if blocks == rows == 1 and matrix.dim() == 3:
+            return x @ matrix[0]
+        return (split(x, blocks, rows, size) @ matrix).flatten(-3)
+
+    return product
+
+
 def _conv(step: Op, weights: Weights, dtype: torch.dtype, elements: Ints | None) -> Kernel:
     weight = weights[step.attrs["weight"]]
     taps, groups = step.attrs["taps"], step.attrs["groups"]
@@ -154,6 +168,11 @@ def _reduction(step: Op, weights: Weights, dtype: torch.dtype, elements: Ints | 
     return reduce
 
 
+def _cumsum(step: Op, weights: Weights, dtype: torch.dtype, elements: Ints | None) -> Kernel:
+    shape, back = step.attrs["shape"], step.attrs["axis"] - len(step.attrs["shape"])
+    return lambda x: split(x, *shape).cumsum(back).reshape(x.shape)
+
+
 def _softmax_keys(step: Op, weights: Weights, dtype: torch.dtype, _: Ints | None) -> Kernel:
     return lambda x: F.softmax(x, -1)
 
@@ -165,9 +184,15 @@ BUILDERS: dict[str, Callable[[Op, Weights, torch.dtype, Ints | None], Kernel]] =
     "embedding": _embedding,
     "one-hot": _one_hot,
     "linear": _linear,
+    "site-linear": _site_linear,
     "conv": _conv,
     "layer-norm": _layer_norm,
     "softmax-keys": _softmax_keys,
+    "cumsum": _cumsum,
+    "lstm": cells.lstm,
+    "gru": cells.gru,
+    "rnn": cells.rnn,
+    "running-sum": cells.running_sum,
     **dict.fromkeys(
         ("softmax", "log-softmax", "sum", "mean", "amax", "amin", "logsumexp"), _reduction
     ),

@@ -54,13 +54,31 @@ def _latest(reads: Any, ready: Ints) -> Ints:
 def matmul(t: Tracer, a: Any, b: Any) -> View:
     if isinstance(a, View) and isinstance(b, Fixed):
         if b.tensor.dim() != 2:
-            raise t.unsupported("a product with a constant of more than two dimensions")
+            return _site_linear(t, a, b)
         return _linear(t, a, b, None, transposed=True)
     if isinstance(a, View) and isinstance(b, View):
         from ancestral.compile.rules.attention import matmul_of_values
 
         return matmul_of_values(t, a, b)
     raise t.unsupported("a constant times a computed value")
+
+
+def _site_linear(t: Tracer, x: View, weight: Fixed) -> View:
+    """A product with a matrix for every site, or every part of the payload: x [..., M, in]."""
+    if weight.tensor.dim() < 3 or has(x.dims[-1], "row", "col", "flat", "key") or x.keyed:
+        raise t.unsupported("a product with a constant along a site axis")
+    size, out = (int(s) for s in weight.tensor.shape[-2:])
+    shape = payload_shape(x.dims)
+    own = tuple((Atom("payload", s),) if s != 1 else () for s in (size, out))
+    if len(weight.tensor.shape) > len(x.dims) or has(x.dims[-2], "batch"):
+        raise t.unsupported("a product with a constant of more dimensions")
+    table = t.table(weight, (*x.dims[:-2], *own))
+    ready = np.repeat(x.ready.reshape(-1, size).max(1), out)
+    return t.value(
+        "site-linear", (*x.dims[:-1], own[1]), x.space, x.extent, [t.take(x), table], ready,
+        blocks=prod(shape[:-2]), rows=shape[-2], width=size, outer=out,
+        macs=prod(shape) * out,
+    )  # fmt: skip
 
 
 @rule("aten.conv1d", "aten.conv2d")
