@@ -1,4 +1,4 @@
-# make serve | test | test-slow | check | bench: each does all of its own set-up.
+# make serve | test | test-slow | check | bench | models: each does all of its own set-up.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +9,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
 
 MAKEFLAGS += --no-print-directory
-.PHONY: serve test test-slow check bench clean
+.PHONY: serve test test-slow check bench models clean
 
 serve: $(VENV)/.stamp-serve
 	@echo "Ancestral: http://$(HOST):$(PORT)/"
@@ -28,6 +28,11 @@ check: $(VENV)/.stamp-dev
 
 bench: $(VENV)/.stamp-serve
 	@$(BIN)/ancestral bench --models models_store
+
+# Train every shipped package again from its recipe (ANCESTRAL_DATA names the folder of data sets);
+# a run that was broken off goes on where it stopped.
+models: $(VENV)/.stamp-dev
+	@for recipe in models_store/recipes/*.toml; do $(BIN)/ancestral train $$recipe || exit 1; done
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
