@@ -60,4 +60,5 @@ def test_a_late_site_costs_what_an_early_one_does(name: str) -> None:
         work.append((calls.counts, flops.get_total_flops()))
     (early, early_flops), (late, late_flops) = work
     assert early_flops == late_flops > 0
-    assert sum(early.values()) == pytest.approx(sum(late.values()), rel=0.05)  # views are remembered
+    # nearly: some views are remembered from the last time round
+    assert sum(early.values()) == pytest.approx(sum(late.values()), rel=0.05)

@@ -9,6 +9,7 @@ from torch import nn
 
 from ancestral.likelihoods.base import Likelihood
 from ancestral.models.data import ConditionSpec, DataSpec
+from ancestral.models.distaug import DistAug
 from ancestral.models.fvsbn import FVSBN
 from ancestral.models.gated_pixelcnn import GatedPixelCNN
 from ancestral.models.image_gpt import ImageGPT
@@ -39,6 +40,7 @@ class Family(Protocol):
 
 
 FAMILIES: dict[str, Family] = {
+    "distaug": DistAug,
     "fvsbn": FVSBN,
     "gated-pixelcnn": GatedPixelCNN,
     "image-gpt": ImageGPT,

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from ancestral.models.distaug import TRANSFORMATION
 from ancestral.store.manifest import Condition, Data, Part
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -50,6 +51,7 @@ class Training(Part):
     coarse: Annotated[float, Field(ge=0)] = 0.0  # weight of the codes' upper bit beside the codes
     coarse_from: Annotated[int, Field(ge=0)] = 0  # the step from which it counts
     optimizer: Literal["adamw", "muon"] = "adamw"  # muon: for the matrices of the blocks
+    transformations: tuple[str, ...] = ()  # of distribution augmentation; the identity first
     longest: Count | None = None  # sites of an item of open length that are read in training
     silence: Annotated[int, Field(ge=0)] = 0  # sites of silence learnt after the end of a sound
     validate_every: Count = 500
@@ -93,6 +95,15 @@ class Recipe(Part):
             self.likelihood.get("kind") != "categorical" or not self.data.shape
         ):
             raise ValueError("training.coarse is for categorical likelihoods of one size of item")
+        named = self.training.transformations
+        classes = {c.name: c.classes for c in self.conditions}.get(TRANSFORMATION)
+        if (len(named) or None) != classes:
+            raise ValueError(
+                f"training.transformations names {len(named)}, the condition {TRANSFORMATION} has "
+                f"{classes or 0} classes"
+            )
+        if named and named[0] != "identity":
+            raise ValueError("training.transformations begins with the identity")
         return self
 
 

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ancestral import likelihoods, models
 from ancestral.models.network import Network
 from ancestral.train import datasets
+from ancestral.train.augment import augmented
 from ancestral.train.batches import Batches
 from ancestral.train.loop import fit
 from ancestral.train.publish import command_of, publish
@@ -84,6 +85,8 @@ def train(
     """
     plan = read_recipe(recipe)
     loaded = datasets.load(plan, data)
+    if plan.training.transformations:
+        loaded = augmented(plan, loaded)
     output.mkdir(parents=True, exist_ok=True)
     folder = output / ".training" / f"{plan.name}-{identity(plan, loaded)}"
     network = fitted(plan, loaded, folder, resume=resume, progress=progress)

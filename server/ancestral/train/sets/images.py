@@ -37,6 +37,21 @@ def binarized_mnist(recipe: Recipe, arrays: dict[str, Array]) -> DataSet:
     return DataSet(split("train"), split("valid"), split("test"), "binarised MNIST (Larochelle)")
 
 
+@named("digits8")
+def digits8(recipe: Recipe, arrays: dict[str, Array]) -> DataSet:
+    """8×8 digits of 17 levels; of every ten images one validates and two test."""
+    images, place = arrays["x"][:, None], np.arange(len(arrays["x"])) % 10
+    digits = arrays["y"].astype(np.int64)
+    labelled = any(condition.name == "digit" for condition in recipe.conditions)
+
+    def split(chosen: Array) -> Split:
+        return Split(images[chosen], (digits[chosen],) if labelled else ())
+
+    return DataSet(
+        split(place > 2), split(place == 0), split((place == 1) | (place == 2)), "digits (8×8)"
+    )
+
+
 @named("circuit-boards")
 def circuit_boards(recipe: Recipe, arrays: dict[str, Array]) -> DataSet:
     """Defect-free patches of DeepPCB; every twentieth training patch validates."""
