@@ -36,6 +36,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     publish(root, "tiny-wavenet", name="tiny-speech", data=sound)
     many = {**LABEL, "classes": 40, "prior": None}
+    voice = {"name": "voice", "kind": "label", "classes": 2}
+    publish(root, "tiny-pixelcnn", name="tiny-two", conditions=[LABEL, voice])
     publish(root, "tiny-pixelcnn", name="tiny-many", conditions=[many])
     return root
 

@@ -101,6 +101,23 @@ def test_a_class_among_many_is_typed(tab: Open, store: Path) -> None:
     np.testing.assert_array_equal(canvas[:, :, 0] // 85, np.asarray(expected.items[0])[0])
 
 
+def test_every_label_has_a_choice_of_its_own(tab: Open, store: Path) -> None:
+    opened = tab("tiny-two")
+    group = opened.page.get_by_role("group", name="voice")
+    group.get_by_label("1", exact=True).check(force=True)
+    opened.page.get_by_role("group", name="label").get_by_label("each").check(force=True)
+    opened.page.get_by_label("Seed").fill("4")
+    opened.sample()
+    model = ancestral.load("tiny-two", root=store)
+    expected = model.sample(3, seed=4, condition={"label": [0, 1, 2], "voice": 1})
+    for item, canvas in enumerate(opened.pixels("#stage canvas")):
+        np.testing.assert_array_equal(canvas[:, :, 0] // 85, np.asarray(expected.items[item])[0])
+    opened.page.get_by_role("button", name="Sample 2").click()
+    opened.page.wait_for_selector("#result:not([hidden])")
+    assert "label 1, voice 1" in opened.text("#score-notes")
+    assert opened.page.locator("#known select").count() == 2
+
+
 def test_a_sample_is_scored_with_its_own_label(tab: Open, store: Path) -> None:
     opened = tab("tiny-pixelcnn")
     opened.page.get_by_label("1", exact=True).check(force=True)
@@ -224,9 +241,22 @@ def test_a_sound_is_drawn_heard_and_scored(tab: Open, store: Path) -> None:
     opened.page.get_by_role("button", name="Score sample 1").click()
     opened.page.wait_for_selector("#result:not([hidden])")
     assert opened.text("#score-bits") == opened.text("#bits")
+    # a quarter of a second may pass between two looks of this test, so the page looks for itself
+    opened.page.evaluate(
+        """() => {
+            window.played = false;
+            const stage = document.getElementById("stage");
+            const look = () => {
+                const head = stage.querySelector(".head");
+                const playing = stage.dataset.sound === "playing";
+                if (playing && head?.checkVisibility()) window.played = true;
+                requestAnimationFrame(look);
+            };
+            look();
+        }"""
+    )
     opened.page.get_by_role("button", name="Play sample 1").click()
-    opened.page.wait_for_selector('#stage[data-sound="playing"]')
-    assert opened.page.locator("#stage .head").is_visible()
+    opened.page.wait_for_function("() => window.played", timeout=20_000)
 
 
 def test_a_recording_is_scored(tab: Open, store: Path) -> None:

@@ -21,6 +21,9 @@ assert.deepEqual(scoreRequest(plain, [1, 0], { fit: true }), {
 assert.equal(scoreRequest(labelled, [1]).marginal, true);
 const known = scoreRequest(labelled, [1], { condition: { label: 3 } });
 assert.deepEqual([known.condition, known.marginal], [{ label: 3 }, undefined]);
+const two = { name: "m", conditions: [...labelled.conditions, { name: "voice", kind: "label" }] };
+const half = scoreRequest(two, [1], { condition: { voice: 0 } });
+assert.deepEqual([half.condition, half.marginal], [{ voice: 0 }, true]);
 """
 
 VERDICT = """

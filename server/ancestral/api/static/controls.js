@@ -12,7 +12,7 @@ export class Controls {
   constructor() {
     $("temperature").addEventListener("input", () => this.#label());
     $("length").addEventListener("input", () => this.#label());
-    $("condition").addEventListener("change", () => this.#oneOfEach());
+    $("conditions").addEventListener("change", () => this.#oneOfEach());
   }
 
   /** False where the model's conditions cannot be given here. */
@@ -23,18 +23,13 @@ export class Controls {
   /** Sets the form up for a model. */
   choose(model) {
     this.#model = model;
-    const [label, ...others] = model.conditions;
-    const strange = others.length > 0 || (label && label.kind !== "label");
+    const strange = model.conditions.some(({ kind }) => kind !== "label");
     $("unsupported").hidden = !strange;
     $("unsupported").textContent =
       "This model needs conditions given as numbers: sample it through POST /sample.";
-    $("condition").hidden = !label || strange;
-    $("classes").replaceChildren();
-    if (label && !strange) {
-      $("condition-name").textContent = label.name;
-      const inputs = label.classes <= CHIPS ? chips(label.classes) : [typed(label.classes)];
-      $("classes").replaceChildren(...inputs);
-    }
+    const labels = strange ? [] : model.conditions;
+    $("conditions").hidden = labels.length === 0;
+    $("conditions").replaceChildren(...labels.map((label, number) => fieldset(label, number === 0)));
     $("length-field").hidden = !model.length;
     if (model.length) {
       const step = model.sample_rate ? Math.round(model.sample_rate / STEPS_PER_SECOND) : 1;
@@ -52,11 +47,13 @@ export class Controls {
     const request = { model: model.name, count, temperature: Number($("temperature").value) };
     if ($("seed").value !== "") request.seed = $("seed").value;
     if (model.length) request.sites = Number($("length").value);
-    if (!$("condition").hidden) {
-      const { name, classes } = model.conditions[0];
-      const each = Array.from({ length: count }, (_, item) => item % classes);
-      const value = this.#chosen();
-      request.condition = { [name]: value === "each" ? each : Number(value) };
+    if (!$("conditions").hidden) {
+      const chosen = model.conditions.map(({ name, classes }, number) => {
+        const each = Array.from({ length: count }, (_, item) => item % classes);
+        const value = this.#chosen(number);
+        return [name, value === "each" ? each : Number(value)];
+      });
+      request.condition = Object.fromEntries(chosen);
     }
     return request;
   }
@@ -68,28 +65,35 @@ export class Controls {
     $("length-value").textContent = rate ? `${(sites / rate).toFixed(2)} s` : `${sites} sites`;
   }
 
-  /** Choosing every class asks for one item of each; choosing one class takes that back. */
+  /** Choosing every class of the first label asks for one item of each; choosing one class takes that back. */
   #oneOfEach() {
     const { classes } = this.#model.conditions[0];
-    if (this.#chosen() === "each") $("count").value = classes;
+    if (this.#chosen(0) === "each") $("count").value = classes;
     else if (Number($("count").value) === classes) $("count").value = 1;
   }
 
-  #chosen() {
-    const number = $("classes").querySelector("input[type=number]");
-    return (number ?? $("classes").querySelector("input:checked")).value;
+  #chosen(number) {
+    const field = $("conditions").children[number];
+    return (field.querySelector("input[type=number]") ?? field.querySelector("input:checked")).value;
   }
 }
 
-function chips(classes) {
-  const values = [...Array(classes).keys(), "each"];
+/** The choice of a label's class; the first label may be "each" of its classes in turn. */
+function fieldset({ name, classes }, first) {
+  const values = [...Array(classes).keys(), ...(first ? ["each"] : [])];
+  const inputs = classes <= CHIPS ? chips(name, values) : [typed(name, classes)];
+  const chosen = make("div", { className: "chips" }, ...inputs);
+  return make("fieldset", {}, make("legend", {}, name), chosen);
+}
+
+function chips(name, values) {
   return values.map((value) => {
-    const radio = { type: "radio", name: "class", value, checked: value === 0, className: "hidden" };
+    const radio = { type: "radio", name, value, checked: value === 0, className: "hidden" };
     return make("label", { className: "chip" }, make("input", radio), make("span", {}, `${value}`));
   });
 }
 
-function typed(classes) {
+function typed(name, classes) {
   const number = { type: "number", min: 0, max: classes - 1, step: 1, value: 0, required: true };
-  return make("input", { ...number, "aria-labelledby": "condition-name" });
+  return make("input", { ...number, "aria-label": name });
 }

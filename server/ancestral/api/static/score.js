@@ -15,9 +15,9 @@ export class UnreadableFile extends Error {}
 /** The request that scores `input` (nested numbers, or {data, content_type}). */
 export function scoreRequest(model, input, { fit = false, condition = null } = {}) {
   const request = { model: model.name, inputs: [input], return: RETURN, fit };
-  const labels = model.conditions.some(({ kind }) => kind === "label");
+  const labels = model.conditions.filter(({ kind }) => kind === "label");
   if (condition !== null) request.condition = condition;
-  else if (labels) request.marginal = true;
+  if (labels.some(({ name }) => condition?.[name] === undefined)) request.marginal = true;
   return request;
 }
 

@@ -32,15 +32,9 @@ export class Scorer {
     $("drop-what").textContent = WHAT[model.kind];
     $("drop-shape").textContent = `${extent(model)}, ${levels(model)}`;
     $("file").accept = ACCEPT[model.kind] ?? ".npy,application/json";
-    const label = model.conditions.find(({ kind }) => kind === "label");
-    $("known-field").hidden = !label;
-    if (!label) return;
-    $("known-name").textContent = label.name;
-    const classes = [...Array(label.classes).keys()].map(String);
-    $("known").replaceChildren(
-      make("option", { value: "" }, "unknown: all summed"),
-      ...classes.map((value) => make("option", { value }, value)),
-    );
+    const labels = model.conditions.filter(({ kind }) => kind === "label");
+    $("known").hidden = labels.length === 0;
+    $("known").replaceChildren(...labels.map(knownLabel));
   }
 
   /** Scores a file under what the options say. */
@@ -66,9 +60,9 @@ export class Scorer {
   }
 
   #condition(model) {
-    if ($("known-field").hidden || $("known").value === "") return null;
-    const { name } = model.conditions.find(({ kind }) => kind === "label");
-    return { [name]: Number($("known").value) };
+    const chosen = [...$("known").querySelectorAll("select")].filter(({ value }) => value !== "");
+    if (chosen.length === 0) return null;
+    return Object.fromEntries(chosen.map(({ name, value }) => [name, Number(value)]));
   }
 
   async #score(model, input, options) {
@@ -140,6 +134,14 @@ export class Scorer {
       if (file) this.scoreFile(file);
     });
   }
+}
+
+/** The choice of what is known of a label when an item is scored. */
+function knownLabel({ name, classes }) {
+  const known = [...Array(classes).keys()].map((value) => make("option", { value: `${value}` }, `${value}`));
+  const unknown = make("option", { value: "" }, "unknown: all summed");
+  const choice = make("select", { name }, unknown, ...known);
+  return make("label", { className: "select" }, make("span", {}, name), choice);
 }
 
 /** The condition of one item, where that of the request lists one for each. */
