@@ -21,6 +21,20 @@ MU_LAW = {
 }
 
 TINY: dict[str, dict[str, Any]] = {
+    "tiny-char-rnn": {
+        "family": "char-rnn",
+        "hyperparameters": {"width": 6, "layers": 2},
+        "data": {
+            "kind": "sequence",
+            "levels": 6,
+            "codec": {"kind": "text", "alphabet": "\n abé["},
+            "length": {"default": 20, "maximum": 60},
+        },
+        "likelihood": {"kind": "categorical", "levels": 6},
+        "order": "time",
+        "input_encoding": "int",
+        "params_layout": "channels-last",
+    },
     "tiny-pixelcnn": {
         "family": "gated-pixelcnn",
         "hyperparameters": PIXELCNN,

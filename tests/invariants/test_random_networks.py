@@ -74,6 +74,17 @@ def test_wavenet(tmp_path: Path, conditions: list[dict[str, Any]], **options: An
 
 @SEARCH
 @given(
+    cell=st.sampled_from(["rnn", "gru", "lstm"]),
+    width=st.integers(1, 9),
+    layers=st.integers(1, 3),
+    embedding=st.none() | st.integers(1, 7),
+)
+def test_char_rnn(tmp_path: Path, **options: Any) -> None:
+    check(tmp_path, "tiny-char-rnn", hyperparameters=options)
+
+
+@SEARCH
+@given(
     order=st.permutations(range(7)),
     hidden=st.lists(st.integers(1, 15), min_size=1, max_size=4),
     degree_seed=st.none() | st.integers(0, 9),

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ancestral.media import Levels, Linear, MediaError, MuLaw, Palette, from_config, lost_in_int16
+from ancestral.media import (
+    Levels,
+    Linear,
+    MediaError,
+    MuLaw,
+    Palette,
+    Text,
+    from_config,
+    lost_in_int16,
+)
 
 
 def test_mu_law_follows_the_published_curve() -> None:
@@ -87,7 +96,18 @@ def test_palette() -> None:
     assert (codec.encode(pixels, fit=True)[0] == codes).all()
 
 
+def test_text() -> None:
+    codec = Text("\n abé[")
+    codes = codec.encode("bé [a\nab")
+    assert codes.tolist() == [3, 4, 1, 5, 2, 0, 2, 3]
+    assert codec.decode(codes) == "bé [a\nab"
+    message = r"character 'ß' \(U\+00DF\), at 4 in line 2, is not in the alphabet of 6 characters"
+    with pytest.raises(MediaError, match=message):
+        codec.encode("ab\naß")
+
+
 def test_from_config() -> None:
+    assert from_config({"kind": "text", "alphabet": "xy"}) == Text("xy")
     assert from_config({"kind": "mu-law", "mu": 255, "levels": 256}) == MuLaw()
     assert from_config({"kind": "levels", "levels": 17}) == Levels(17)
     assert from_config({"kind": "palette", "colours": [[1, 2, 3]]}) == Palette(((1, 2, 3),))

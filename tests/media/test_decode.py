@@ -15,6 +15,7 @@ from ancestral.media import (
     MediaError,
     MuLaw,
     Palette,
+    Text,
     decode,
     encode_npy,
     encode_png,
@@ -24,6 +25,8 @@ from ancestral.models.data import DataSpec
 
 IMAGE = DataSpec(kind="image", shape=(1, 4, 4), levels=256, sample_rate=None)
 AUDIO = DataSpec(kind="audio", shape=(), levels=256, sample_rate=8000)
+TEXT = DataSpec(kind="sequence", levels=4)
+LETTERS = Text("\nab[")
 ITEM = np.arange(16).reshape(1, 4, 4) * 17
 SOUND = np.arange(0, 256, 5)
 
@@ -50,6 +53,8 @@ def stereo(samples: np.ndarray, rate: int) -> bytes:
         (encode_wav(SOUND, MuLaw(), 8000), "application/octet-stream", AUDIO, MuLaw(), SOUND),
         (encode_npy(SOUND), None, AUDIO, MuLaw(), SOUND),
         (str(SOUND.tolist()).encode(), None, AUDIO, MuLaw(), SOUND),
+        (b"[ab\n", "text/plain; charset=utf-8", TEXT, LETTERS, np.array([3, 1, 2, 0])),
+        (b"[1, 2]", "application/json", TEXT, LETTERS, np.array([1, 2])),
     ],
 )
 def test_what_was_written_is_read(
@@ -67,7 +72,10 @@ def test_what_was_written_is_read(
     [
         (b"", None, IMAGE, Levels(), "empty"),
         (b"hello", None, IMAGE, Levels(), "no PNG, JPEG, WAV"),
-        (b"hello", "text/plain", IMAGE, Levels(), "'text/plain' is not read"),
+        (b"hello", "text/html", IMAGE, Levels(), "'text/html' is not read"),
+        (b"hello", "text/plain", IMAGE, Levels(), r"text where image of shape \[1, 4, 4\]"),
+        (b"ab\xff", "text/plain", TEXT, LETTERS, "not UTF-8"),
+        (b"abc", "text/plain", TEXT, LETTERS, "character 'c'"),
         (b"hello", "image/png", IMAGE, Levels(), "not a PNG"),
         (encode_png([ITEM], Levels()), "audio/wav", AUDIO, MuLaw(), "bytes are PNG"),
         (encode_png([ITEM], Levels()), None, AUDIO, MuLaw(), "audio of shape"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from tests.models.cases import LABEL, SERIES, dependencies, network, total_probability
 from torch.export import Dim, export
 
+from ancestral.compile.whole import recurrences_whole
 from ancestral.models import ConditionSpec, DataSpec, Network
 
 BITS = {"kind": "bernoulli"}
@@ -18,6 +20,7 @@ TRITS = {"kind": "categorical", "levels": 3}
 SMALL = DataSpec(kind="image", shape=(1, 2, 3), levels=2)
 PAIRS = DataSpec(kind="image", shape=(2, 2, 2), levels=2)
 AUDIO = DataSpec(kind="audio", levels=3, sample_rate=8000)
+TEXT = DataSpec(kind="sequence", levels=3)
 PIXELCNN = {"channels": 4, "dilations": [1, 2], "first_kernel": 3}
 WAVENET = {"dilations": [1, 2], "residual": 3, "skip": 4}
 
@@ -36,6 +39,8 @@ CASES: dict[
     ),
     "made": ("made", SMALL, BITS, {"hidden": [9, 8], "direct": True}, (LABEL,)),
     "made-order": ("made", PAIRS, BITS, {"hidden": [30], "order": 4, "degree_seed": 1}, ()),
+    "char-rnn": ("char-rnn", TEXT, TRITS, {"width": 4}, ()),
+    "char-rnn-gru": ("char-rnn", TEXT, TRITS, {"cell": "gru", "width": 3, "layers": 2}, ()),
     "wavenet": ("wavenet", AUDIO, TRITS, WAVENET, (LABEL, SERIES)),
     "wavenet-3": ("wavenet", AUDIO, TRITS, WAVENET | {"kernel": 3, "bias": False}, ()),
 }
@@ -81,7 +86,7 @@ def test_conditions_matter_from_the_first_site(name: str) -> None:
 def test_export_with_open_batch_and_time(name: str) -> None:
     net, sites, conditions = case(name)
     dims = net.data.dims_per_site
-    batch, time = Dim("batch", min=2), Dim("time", min=2)
+    batch, time = Dim("batch", min=2), Dim("time", min=3)
     open_length = not net.data.shape
 
     def inputs(count: int, length: int) -> list[torch.Tensor]:
@@ -100,8 +105,10 @@ def test_export_with_open_batch_and_time(name: str) -> None:
     shapes: dict[str, Any] = {"codes": axes[0]}
     if conditions:
         shapes["conditions"] = tuple(axes[1:])
-    with warnings.catch_warnings():
+    with ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")  # the exporter's own deprecations
+        stack.enter_context(recurrences_whole())
         program = export(net, tuple(example), dynamic_shapes=shapes, strict=False)
     other = inputs(5, 2 * sites if open_length else sites)
     torch.testing.assert_close(program.module()(*other), net(*other), rtol=0, atol=0)

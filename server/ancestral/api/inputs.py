@@ -74,6 +74,8 @@ def _from_json(document: Any) -> Ask:
         field = f"inputs[{index}]"
         if isinstance(entry, File):
             items.append(Raw(f"{field}.data", _base64(field, entry.data), entry.content_type))
+        elif isinstance(entry, str):
+            items.append(Raw(field, entry.encode(errors="surrogatepass"), "text/plain"))
         else:
             items.append(Raw(field, entry))
     return Ask(body, items)

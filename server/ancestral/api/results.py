@@ -18,6 +18,7 @@ from ancestral.media import (
     Linear,
     MuLaw,
     Palette,
+    Text,
     encode_npy,
     encode_png,
     heat_map_png,
@@ -28,7 +29,7 @@ from ancestral.store import Manifest
 
 Array = npt.NDArray[Any]
 JSON, PNG, WAV, PCM = "application/json", "image/png", "audio/wav", "audio/pcm"
-NPY, SSE = "application/x-npy", "text/event-stream"
+NPY, SSE, TEXT = "application/x-npy", "text/event-stream", "text/plain"
 
 
 def offered(manifest: Manifest) -> list[str]:
@@ -39,6 +40,8 @@ def offered(manifest: Manifest) -> list[str]:
         kinds.append(PNG)
     if isinstance(codec, MuLaw | Linear):
         kinds += [WAV, PCM]
+    if isinstance(codec, Text):
+        kinds.append(TEXT)
     return [*kinds, NPY, SSE]
 
 
@@ -50,18 +53,20 @@ class Sampled:
     started: Mapping[str, Any]
     items: Sequence[Array]
     done: Mapping[str, Any]
+    texts: Sequence[str] | None = None  # the items, where the model writes text
 
     def to_json(self) -> dict[str, Any]:
         names = ("model", "seed", "first_item", "fingerprint", "derived", "notes")
         scores = self.done["items"]
+        texts = [{}] * len(scores) if self.texts is None else [{"text": t} for t in self.texts]
         return {
             "job": self.job,
             **{name: self.started[name] for name in names},
             "seconds": self.done["seconds"],
             "sites_per_second": self.done["sites_per_second"],
             "items": [
-                {**score, "data": item.tolist()}
-                for score, item in zip(scores, self.items, strict=True)
+                {**score, "data": item.tolist(), **text}
+                for score, item, text in zip(scores, self.items, texts, strict=True)
             ],
         }
 
@@ -75,7 +80,9 @@ def assemble(job: str, entries: Sequence[Entry], manifest: Manifest) -> Sampled:
             values = from_bytes(entry.payload, started["dtype"], started["dims_per_site"])
             parts.setdefault(entry.data["item"], []).append(values)
     items = [shaped(np.concatenate(parts[item]), manifest) for item in sorted(parts)]
-    return Sampled(job, started, items, entries[-1].data)
+    codec = manifest.data.media_codec
+    texts = [codec.decode(item) for item in items] if isinstance(codec, Text) else None
+    return Sampled(job, started, items, entries[-1].data, texts)
 
 
 def shaped(values: Array, manifest: Manifest) -> Array:
@@ -90,7 +97,7 @@ def shaped(values: Array, manifest: Manifest) -> Array:
 
 
 def encoded(sampled: Sampled, manifest: Manifest, kind: str) -> bytes:
-    """The items as PNG (a grid for several), WAV, PCM (one item) or NPY [count, …]."""
+    """The items as PNG (a grid for several), WAV, PCM (one item), text or NPY [count, …]."""
     codec = manifest.data.media_codec
     if kind == PNG:
         assert isinstance(codec, Levels | Palette)
@@ -99,6 +106,8 @@ def encoded(sampled: Sampled, manifest: Manifest, kind: str) -> bytes:
         assert isinstance(codec, MuLaw | Linear)
         pcm = pcm_bytes(sampled.items[0], codec)
         return pcm if kind == PCM else sound_header(manifest, sampled.started) + pcm
+    if kind == TEXT:
+        return "\n".join(sampled.texts or ()).encode()
     dtype = {"float32": np.float32}.get(sampled.started["dtype"], sampled.started["dtype"])
     return encode_npy(np.stack(sampled.items).astype(dtype))
 
@@ -118,9 +127,11 @@ def to_pcm(payload: bytes, manifest: Manifest, dtype: str) -> bytes:
 
 
 def content_type(kind: str, manifest: Manifest) -> str:
-    """`audio/pcm` names its rate and width."""
+    """`audio/pcm` names its rate and width, text its encoding."""
     if kind == PCM:
         return f"audio/pcm;rate={manifest.data.sample_rate};encoding=s16le;channels=1"
+    if kind == TEXT:
+        return "text/plain; charset=utf-8"
     return kind
 
 

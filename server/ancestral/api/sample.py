@@ -26,6 +26,7 @@ from ancestral.api.results import (
     PCM,
     PNG,
     SSE,
+    TEXT,
     WAV,
     assemble,
     content_type,
@@ -48,7 +49,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
         "model": SampleAnswer,
         "content": {
-            **dict.fromkeys((PNG, WAV, PCM, NPY), _BINARY),
+            **dict.fromkeys((PNG, WAV, PCM, NPY, TEXT), _BINARY),
             SSE: {"schema": {"type": "string"}},
         },
     },

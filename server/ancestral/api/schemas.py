@@ -64,7 +64,9 @@ class SampleBody(Queued):
     temperature: float = Field(1.0, ge=0, le=100, allow_inf_nan=False)
     top_k: int | None = Field(None, ge=1)
     top_p: float | None = Field(None, gt=0, le=1, allow_inf_nan=False)
-    prefix: list[Any] | None = Field(None, description="the first sites in generation order")
+    prefix: list[Any] | str | None = Field(
+        None, description="the first sites in generation order; of text, its beginning"
+    )
     known: list[Any] | None = Field(None, description="shaped like an item, null where to sample")
     sites: int | None = Field(None, ge=1, description="length of items of open length")
     seconds: Positive | None = Field(None, description="the same, in time")
@@ -82,7 +84,7 @@ class SampleBody(Queued):
 class File(Body):
     """A file in JSON."""
 
-    data: str = Field(description="base64 of the bytes of a PNG, JPEG, WAV or NPY file")
+    data: str = Field(description="base64 of the bytes of a PNG, JPEG, WAV, TXT or NPY file")
     content_type: str | None = None
 
 
@@ -98,8 +100,8 @@ class LogProbOptions(Queued):
 class LogProbBody(LogProbOptions):
     """A scoring request in JSON."""
 
-    inputs: list[list[Any] | File] = Field(
-        min_length=1, description="items: nested numbers, or files in base64"
+    inputs: list[list[Any] | str | File] = Field(
+        min_length=1, description="items: nested numbers, text, or files in base64"
     )
 
     model_config = ConfigDict(
@@ -162,6 +164,7 @@ class SampledItem(BaseModel):
     bits_per_dim: float
     dimensions: int
     data: list[Any] = Field(description="codes, shaped like an item")
+    text: str | None = Field(None, description="the same as text, where the model writes text")
 
 
 class SampleAnswer(BaseModel):

@@ -23,7 +23,7 @@ def sample(
     model: Annotated[str, typer.Argument(help="NAME or NAME/VERSION.")],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="PNG (a grid for several), WAV, NPY or JSON file."),
+        typer.Option("--output", "-o", help="PNG (a grid), WAV, TXT, NPY or JSON file."),
     ] = None,
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="Items.")] = 1,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same items.")] = None,
@@ -100,7 +100,7 @@ def sample(
 def _usual_suffix(model: Model) -> str:
     if model.manifest.data.media_codec is None:
         return "npy"
-    return {"image": "png", "audio": "wav"}.get(model.data.kind, "npy")
+    return {"image": "png", "audio": "wav", "sequence": "txt"}.get(model.data.kind, "npy")
 
 
 def _check_suffix(model: Model, target: Path) -> None:
@@ -115,9 +115,9 @@ def _check_suffix(model: Model, target: Path) -> None:
 def _prefix(model: Model, file: Path, keep: int | None) -> npt.NDArray[Any]:
     import torch
 
-    from ancestral.media import decode
+    from ancestral.media import declared, decode
 
-    item, _ = decode(file.read_bytes(), None, model.data, model.manifest.data.media_codec)
+    item, _ = decode(file.read_bytes(), declared(file), model.data, model.manifest.data.media_codec)
     values = model.data.to_sites(torch.from_numpy(item)[None])[0].numpy()
     by_rank: npt.NDArray[Any] = values if model.order is None else values[model.order]
     return by_rank[:keep]
@@ -135,6 +135,8 @@ def _write(model: Model, samples: Samples, target: Path) -> list[Path]:
         target.write_text(json.dumps(np.asarray(samples.items).tolist()))
     elif suffix == ".png" and isinstance(codec, media.Levels | media.Palette):
         target.write_bytes(media.encode_png(list(samples.items), codec))
+    elif suffix == ".txt" and isinstance(codec, media.Text):
+        target.write_text("\n".join(codec.decode(item) for item in samples.items))
     elif suffix == ".wav" and isinstance(codec, media.MuLaw | media.Linear):
         rate = model.data.sample_rate or 0
         names = [target] + [

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 def score(
     model: Annotated[str, typer.Argument(help="NAME or NAME/VERSION.")],
-    files: Annotated[list[Path], typer.Argument(help="PNG, JPEG, WAV, NPY or JSON files.")],
+    files: Annotated[list[Path], typer.Argument(help="PNG, JPEG, WAV, TXT, NPY or JSON files.")],
     conditions: Conditions = None,
     marginal: Annotated[bool, typer.Option(help="Sum over labels that are not given.")] = False,
     fit: Annotated[bool, typer.Option(help="Resize, resample or round what does not fit.")] = False,
@@ -66,12 +66,12 @@ def _one(
     fit: bool,
     maps: Path | None,
 ) -> dict[str, Any]:
-    from ancestral.media import MediaError, decode
+    from ancestral.media import MediaError, declared, decode
 
     try:
         body = file.read_bytes()
         codec = model.manifest.data.media_codec
-        item, steps = decode(body, None, model.data, codec, fit=fit)
+        item, steps = decode(body, declared(file), model.data, codec, fit=fit)
     except (MediaError, OSError) as error:
         return {"file": str(file), "error": str(error)}
     found = model.log_prob([item], given, marginal)[0]

@@ -15,6 +15,7 @@ from ancestral.engine import conditions as conditioning
 from ancestral.engine.known import known_by_site
 from ancestral.engine.length import sites_of
 from ancestral.engine.values import DTYPES, dtype_of, itemsize
+from ancestral.media import MediaError, Text
 from ancestral.runtimes.base import Sampling
 from ancestral.store.manifest import Manifest
 
@@ -98,6 +99,8 @@ def checked_sample(
     check_condition(manifest, condition, count, sites=length)
     _check_cuts(manifest, temperature, top_k, top_p)
     order = None if isinstance(manifest.order, str) else np.asarray(manifest.order)
+    if isinstance(prefix, str):
+        prefix = _codes_of(manifest, prefix)
     _, mask = known_by_site(data, order, length, prefix=prefix, known=known)
     notes = []
     if mask is not None:
@@ -124,6 +127,16 @@ def checked_sample(
         known=known,
         notes=tuple(notes),
     )
+
+
+def _codes_of(manifest: Manifest, prefix: str) -> list[int]:
+    codec = manifest.data.media_codec
+    if not isinstance(codec, Text):
+        raise FieldError("prefix", f"is text; the first sites of {manifest.data.kind} are expected")
+    try:
+        return [int(code) for code in codec.encode(prefix)]
+    except MediaError as error:
+        raise FieldError("prefix", str(error)) from error
 
 
 def sample_bytes(manifest: Manifest, request: SampleRequest) -> int:

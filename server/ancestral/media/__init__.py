@@ -1,4 +1,4 @@
-"""PNG, JPEG, WAV, NPY and JSON in and out: bytes to a model's codes and back, in numpy."""
+"""PNG, JPEG, WAV, text, NPY and JSON in and out: bytes to a model's codes and back, in numpy."""
 
 from ancestral.media.codecs import (
     AudioCodec,
@@ -8,10 +8,11 @@ from ancestral.media.codecs import (
     Linear,
     MuLaw,
     Palette,
+    Text,
     from_config,
     lost_in_int16,
 )
-from ancestral.media.decode import MEDIA_TYPES, decode
+from ancestral.media.decode import MEDIA_TYPES, declared, decode
 from ancestral.media.errors import MediaError
 from ancestral.media.nested import Item, from_array, from_nested, known_from_nested
 from ancestral.media.npy import encode_npy
@@ -29,6 +30,8 @@ __all__ = [
     "MediaError",
     "MuLaw",
     "Palette",
+    "Text",
+    "declared",
     "decode",
     "encode_npy",
     "encode_png",

@@ -8,6 +8,7 @@ A codec is data in the manifest, so that a package says exactly what its codes s
 - `Linear`: codes spread evenly over [-1, 1].
 - `Levels`: an image's codes 0..levels-1 as 8-bit intensities round(255 k / (levels - 1)).
 - `Palette`: a code for each colour of a table.
+- `Text`: a code for each character of an alphabet.
 """
 
 from __future__ import annotations
@@ -182,7 +183,37 @@ class Palette:
         return pixels
 
 
-Codec = MuLaw | Linear | Levels | Palette
+@dataclass(frozen=True)
+class Text:
+    """One code per character of `alphabet`, in its order."""
+
+    alphabet: str
+
+    @cached_property
+    def _codes(self) -> dict[str, int]:
+        return {character: code for code, character in enumerate(self.alphabet)}
+
+    @property
+    def levels(self) -> int:
+        return len(self.alphabet)
+
+    def encode(self, text: str) -> Codes:
+        """MediaError names the first character that is not in the alphabet."""
+        try:
+            return np.array([self._codes[character] for character in text], dtype=np.int64)
+        except KeyError as error:
+            character = str(error.args[0])
+            line = text[: text.index(character)].count("\n") + 1
+            raise MediaError(
+                f"character {character!r} (U+{ord(character):04X}), at {text.index(character)} in "
+                f"line {line}, is not in the alphabet of {self.levels} characters"
+            ) from None
+
+    def decode(self, codes: Codes) -> str:
+        return "".join(self.alphabet[code] for code in codes)
+
+
+Codec = MuLaw | Linear | Levels | Palette | Text
 
 
 def from_config(config: Mapping[str, Any]) -> Codec:
@@ -198,4 +229,6 @@ def from_config(config: Mapping[str, Any]) -> Codec:
             return Levels(**settings)
         case "palette":
             return Palette(tuple((r, g, b) for r, g, b in settings["colours"]))
-    raise MediaError(f"unknown codec {kind!r}; known: levels, linear, mu-law, palette")
+        case "text":
+            return Text(**settings)
+    raise MediaError(f"unknown codec {kind!r}; known: levels, linear, mu-law, palette, text")

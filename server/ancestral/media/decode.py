@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import PurePath
 
 import numpy as np
 import soxr
 
-from ancestral.media.codecs import Amplitudes, Codec, Levels, Linear, MuLaw, Palette
+from ancestral.media.codecs import Amplitudes, Codec, Levels, Linear, MuLaw, Palette, Text
 from ancestral.media.errors import MediaError, shape_text
 from ancestral.media.image import JPEG_MAGIC, PNG_MAGIC, read_image
 from ancestral.media.nested import Item, from_array, from_nested
@@ -25,12 +26,14 @@ MEDIA_TYPES = {
     "audio/vnd.wave": "wav",
     "application/x-npy": "npy",
     "application/json": "json",
+    "text/plain": "txt",
 }
+_DECLARED = {".txt": "text/plain"}  # by a file's suffix, where its first bytes cannot say
 _SLOWEST, _FASTEST = 1_000, 768_000  # Hz, of what "fit" resamples
 
 
 def media_type(body: bytes, content_type: str | None) -> str:
-    """'png', 'jpeg', 'wav', 'npy' or 'json': as declared, or as the first bytes say.
+    """'png', 'jpeg', 'wav', 'npy', 'json' or 'txt': as declared, or as the first bytes say.
 
     Raises MediaError for an unknown declaration or one that the first bytes contradict.
     """
@@ -52,9 +55,16 @@ def media_type(body: bytes, content_type: str | None) -> str:
     if declared not in MEDIA_TYPES:
         raise MediaError(f"media type {declared!r} is not read; {', '.join(MEDIA_TYPES)} are")
     wanted = MEDIA_TYPES[declared]
+    if wanted == "txt" and found == "json":
+        return wanted  # a text may begin with a bracket
     if found not in (wanted, "unknown"):
         raise MediaError(f"declared as {declared}, but the bytes are {found.upper()}")
     return wanted
+
+
+def declared(file: PurePath) -> str | None:
+    """The media type of a file whose bytes do not tell it."""
+    return _DECLARED.get(file.suffix.lower())
 
 
 def decode(
@@ -74,6 +84,13 @@ def decode(
             return from_nested(json.loads(body), data, fit=fit)
         except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise MediaError(f"the JSON does not parse: {error}") from error
+    if kind == "txt":
+        if not isinstance(codec, Text):
+            raise MediaError(f"text where {_expected(data)} is expected")
+        try:
+            return codec.encode(body.decode()), []
+        except UnicodeDecodeError as error:
+            raise MediaError(f"the text is not UTF-8: {error}") from error
     if kind == "wav":
         if data.kind != "audio" or not isinstance(codec, MuLaw | Linear):
             raise MediaError(f"a WAV file where {_expected(data)} is expected")

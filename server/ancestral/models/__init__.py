@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from torch import nn
 
 from ancestral.likelihoods.base import Likelihood
+from ancestral.models.char_rnn import CharRNN
 from ancestral.models.data import ConditionSpec, DataSpec
 from ancestral.models.distaug import DistAug
 from ancestral.models.fvsbn import FVSBN
@@ -40,6 +41,7 @@ class Family(Protocol):
 
 
 FAMILIES: dict[str, Family] = {
+    "char-rnn": CharRNN,
     "distaug": DistAug,
     "fvsbn": FVSBN,
     "gated-pixelcnn": GatedPixelCNN,

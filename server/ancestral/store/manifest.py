@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ancestral.media.codecs import Codec, from_config, lost_in_int16
 from ancestral.media.codecs import Linear as LinearCodec
 from ancestral.media.codecs import MuLaw as MuLawCodec
+from ancestral.media.codecs import Text as TextCodec
 from ancestral.models.data import ConditionSpec, DataSpec
 
 NAME = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
@@ -51,6 +52,23 @@ class Linear(Part):
     levels: Annotated[int, Field(ge=2, le=65536)]
 
 
+class Text(Part):
+    """See `ancestral.media.codecs.Text`."""
+
+    kind: Literal["text"]
+    alphabet: Annotated[str, Field(min_length=2, max_length=65536)]
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        if len(set(self.alphabet)) < len(self.alphabet):
+            raise ValueError("alphabet holds a character twice")
+        return self
+
+    @property
+    def levels(self) -> int:
+        return len(self.alphabet)
+
+
 class Length(Part):
     """Sites of an item of open length: what a request gets that names none, and the most."""
 
@@ -70,7 +88,7 @@ class Data(Part):
     kind: Literal["image", "audio", "vector", "sequence"]
     shape: tuple[Positive, ...] = ()
     levels: Annotated[int, Field(ge=2, le=65536)] | None = None
-    codec: Annotated[MuLaw | Linear, Field(discriminator="kind")] | None = None
+    codec: Annotated[MuLaw | Linear | Text, Field(discriminator="kind")] | None = None
     sample_rate: Annotated[int, Field(ge=1000, le=768000)] | None = None
     palette: tuple[tuple[Byte, Byte, Byte], ...] | None = None
     length: Length | None = None
@@ -84,8 +102,11 @@ class Data(Part):
             raise ValueError("length is for data of open length, and needed there")
         if self.kind == "audio" and (self.codec is None or self.sample_rate is None):
             raise ValueError("audio needs a codec and a sample_rate")
-        if self.kind != "audio" and (self.codec is not None or self.sample_rate is not None):
-            raise ValueError("codec and sample_rate are for audio")
+        if self.kind != "audio" and self.sample_rate is not None:
+            raise ValueError("sample_rate is for audio")
+        fitting = {"audio": MuLaw | Linear, "sequence": Text}.get(self.kind)
+        if self.codec is not None and (fitting is None or not isinstance(self.codec, fitting)):
+            raise ValueError(f"a {self.codec.kind} codec is not for {self.kind} data")
         if self.codec is not None and self.codec.levels != self.levels:
             raise ValueError(f"the codec has {self.codec.levels} levels, the data {self.levels}")
         if self.palette is not None and (
@@ -107,6 +128,8 @@ class Data(Part):
             if isinstance(self.codec, MuLaw):
                 codec = self.codec
                 return MuLawCodec(codec.mu, codec.levels, codec.rounding, codec.decode_points)
+            if isinstance(self.codec, Text):
+                return TextCodec(self.codec.alphabet)
             return LinearCodec(self.codec.levels)
         if self.palette is not None:
             return from_config({"kind": "palette", "colours": self.palette})

@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ancestral.media import MediaError, decode
+from ancestral.media import MediaError, declared, decode
 from ancestral.store.manifest import Data
 from ancestral.train.recipe import Recipe
 
 VARIABLE = "ANCESTRAL_DATA"  # the folder of the data sets that recipes name
 HOLD_OUT = 10  # of the user's own files, every tenth is held out
-_FILES = {".png", ".jpg", ".jpeg", ".wav", ".npy"}
+_FILES = {".png", ".jpg", ".jpeg", ".wav", ".txt", ".npy"}
 Array = npt.NDArray[Any]
 
 
@@ -119,7 +119,9 @@ def _file_of(recipe: Recipe) -> Path:
 
 
 def _arrays(file: Path) -> dict[str, Array]:
-    """The arrays of an NPZ file; the `table` of a CSV file without its first line."""
+    """An NPZ file's arrays; a CSV file's `table`, without its first line; a TXT file's `text`."""
+    if file.suffix == ".txt":
+        return {"text": np.array(list(file.read_text(encoding="utf-8")))}
     if file.suffix == ".csv":
         return {"table": np.loadtxt(file, delimiter=",", skiprows=1)}
     with np.load(file, allow_pickle=False) as arrays:
@@ -127,14 +129,14 @@ def _arrays(file: Path) -> dict[str, Array]:
 
 
 def files_of(folder: Path) -> list[Path]:
-    """The PNG, JPEG, WAV and NPY files under a folder, by name. Raises DataError."""
+    """The PNG, JPEG, WAV, TXT and NPY files under a folder, by name. Raises DataError."""
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder")
     return sorted(file for file in folder.rglob("*") if file.suffix.lower() in _FILES)
 
 
 def from_folder(recipe: Recipe, folder: Path) -> DataSet:
-    """PNG, JPEG, WAV or NPY files under `folder`, of the recipe's shape and levels.
+    """PNG, JPEG, WAV, TXT or NPY files under `folder`, of the recipe's shape and levels.
 
     With a label condition the name of each file's folder is its class number. Every tenth file
     (by name) validates and every tenth tests; both serve as the reference.
@@ -142,7 +144,7 @@ def from_folder(recipe: Recipe, folder: Path) -> DataSet:
     files = files_of(folder)
     if len(files) < 3 * HOLD_OUT:
         raise DataError(
-            f"{folder}: holds {len(files)} PNG, JPEG, WAV or NPY files; "
+            f"{folder}: holds {len(files)} PNG, JPEG, WAV, TXT or NPY files; "
             f"{3 * HOLD_OUT} are the least"
         )
     items = read_items(files, recipe.data)
@@ -162,7 +164,7 @@ def read_items(files: Sequence[Path], data: Data) -> list[Array]:
     items: list[Array] = []
     for file in files:
         try:
-            item, _ = decode(file.read_bytes(), None, data.spec, data.media_codec)
+            item, _ = decode(file.read_bytes(), declared(file), data.spec, data.media_codec)
         except MediaError as error:
             raise DataError(f"{file}: {error}") from error
         items.append(np.asarray(item))

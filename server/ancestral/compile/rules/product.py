@@ -70,7 +70,7 @@ def _site_linear(t: Tracer, x: View, weight: Fixed) -> View:
     size, out = (int(s) for s in weight.tensor.shape[-2:])
     shape = payload_shape(x.dims)
     own = tuple((Atom("payload", s),) if s != 1 else () for s in (size, out))
-    if len(weight.tensor.shape) > len(x.dims) or has(x.dims[-2], "batch"):
+    if len(weight.tensor.shape) > len(x.dims):
         raise t.unsupported("a product with a constant of more dimensions")
     table = t.table(weight, (*x.dims[:-2], *own))
     ready = np.repeat(x.ready.reshape(-1, size).max(1), out)
