@@ -22,6 +22,7 @@ PAIRS = DataSpec(kind="image", shape=(2, 2, 2), levels=2)
 AUDIO = DataSpec(kind="audio", levels=3, sample_rate=8000)
 TEXT = DataSpec(kind="sequence", levels=3)
 PIXELCNN = {"channels": 4, "dilations": [1, 2], "first_kernel": 3}
+PIXELRNN = {"channels": 4, "layers": 1, "first_kernel": 3}
 WAVENET = {"dilations": [1, 2], "residual": 3, "skip": 4}
 
 CASES: dict[
@@ -41,6 +42,10 @@ CASES: dict[
     "made-order": ("made", PAIRS, BITS, {"hidden": [30], "order": 4, "degree_seed": 1}, ()),
     "char-rnn": ("char-rnn", TEXT, TRITS, {"width": 4}, ()),
     "char-rnn-gru": ("char-rnn", TEXT, TRITS, {"cell": "gru", "width": 3, "layers": 2}, ()),
+    "row-lstm": ("row-lstm", SMALL, BITS, PIXELRNN, ()),
+    "row-lstm-channels": ("row-lstm", PAIRS, BITS, PIXELRNN | {"hidden": 2, "layers": 2}, ()),
+    "diagonal-bilstm": ("diagonal-bilstm", SMALL, BITS, PIXELRNN | {"state_bias": True}, ()),
+    "diagonal-bilstm-channels": ("diagonal-bilstm", PAIRS, BITS, PIXELRNN | {"hidden": 2}, ()),
     "wavenet": ("wavenet", AUDIO, TRITS, WAVENET, (LABEL, SERIES)),
     "wavenet-3": ("wavenet", AUDIO, TRITS, WAVENET | {"kernel": 3, "bias": False}, ()),
 }

@@ -10,6 +10,7 @@ from torch import nn
 from ancestral.likelihoods.base import Likelihood
 from ancestral.models.char_rnn import CharRNN
 from ancestral.models.data import ConditionSpec, DataSpec
+from ancestral.models.diagonal_bilstm import DiagonalBiLSTM
 from ancestral.models.distaug import DistAug
 from ancestral.models.fvsbn import FVSBN
 from ancestral.models.gated_pixelcnn import GatedPixelCNN
@@ -17,6 +18,7 @@ from ancestral.models.image_gpt import ImageGPT
 from ancestral.models.made import MADE
 from ancestral.models.nade import NADE, RNADE
 from ancestral.models.network import Encoding, Network, ParamsLayout
+from ancestral.models.row_lstm import RowLSTM
 from ancestral.models.wavenet import WaveNet
 
 __all__ = ["FAMILIES", "ConditionSpec", "DataSpec", "Network", "build", "layout"]
@@ -42,6 +44,7 @@ class Family(Protocol):
 
 FAMILIES: dict[str, Family] = {
     "char-rnn": CharRNN,
+    "diagonal-bilstm": DiagonalBiLSTM,
     "distaug": DistAug,
     "fvsbn": FVSBN,
     "gated-pixelcnn": GatedPixelCNN,
@@ -49,6 +52,7 @@ FAMILIES: dict[str, Family] = {
     "made": MADE,
     "nade": NADE,
     "rnade": RNADE,
+    "row-lstm": RowLSTM,
     "wavenet": WaveNet,
 }
 
