@@ -105,6 +105,7 @@ IMAGES = {
     ),
     "padding value": (bias_read_in_the_padding, lambda: layers(pad_conv=nn.Conv2d(1, 6, (1, 3)))),
     "channel norm": (channel_norm, lambda: layers(norm=nn.LayerNorm(6))),
+    "root mean square": (channel_norm, lambda: layers(norm=nn.RMSNorm(6, eps=1e-3))),
     "depthwise": (
         depthwise,
         lambda: layers(

@@ -57,6 +57,27 @@ def test_a_block_against_torch_s_own_encoder_layer() -> None:
     torch.testing.assert_close(block(h), expected, rtol=1e-10, atol=1e-10)
 
 
+def test_published_variants_of_a_block() -> None:
+    """Root-mean-square norm, the logistic GELU and the residual of the normed input, by hand."""
+    net = network(
+        "image-gpt", COLOUR, TRITS, layers=1, width=8, heads=1, norm="rms",
+        activation="quick-gelu", residual="normed",
+    )  # fmt: skip
+    block, h = net.module.blocks[0], torch.randn(1, 5, 8, dtype=torch.float64)
+
+    def normed(x: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+        return x / (x.square().mean(-1, keepdim=True) + 1e-5).sqrt() * scale
+
+    n = normed(h, block.norm_attention.weight)
+    q, k, v = (n @ block.qkv.weight.T + block.qkv.bias).chunk(3, dim=-1)
+    scores = (q @ k.transpose(1, 2) / 8**0.5).masked_fill(~torch.ones(5, 5).tril().bool(), -1e9)
+    a = n + scores.softmax(-1) @ v @ block.project.weight.T + block.project.bias
+    inner = normed(a, block.norm_mlp.weight) @ block.mlp_in.weight.T + block.mlp_in.bias
+    inner = inner / (1 + torch.exp(-1.702 * inner))
+    expected = a + inner @ block.mlp_out.weight.T + block.mlp_out.bias
+    torch.testing.assert_close(block(h), expected, rtol=1e-10, atol=1e-10)
+
+
 def test_row_and_column_positions_start_as_sinusoids() -> None:
     gpt = ImageGPT((1, 3, 4), 2, 1, layers=1, width=8, heads=2, positions="row-column")
     assert [tuple(part.shape) for part in gpt.positions] == [(3, 1, 1, 8), (1, 4, 1, 8)]
@@ -71,6 +92,9 @@ def test_row_and_column_positions_start_as_sinusoids() -> None:
         ({"heads": 3}, "multiple of heads"),
         ({"attention": "linear"}, "unknown attention"),
         ({"positions": "rotary"}, "unknown positions"),
+        ({"norm": "batch"}, "unknown norm"),
+        ({"activation": "relu"}, "unknown activation"),
+        ({"residual": "none"}, "unknown residual"),
     ],
 )
 def test_hyperparameters_that_make_no_sense(fields: dict[str, object], message: str) -> None:

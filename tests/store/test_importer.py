@@ -12,7 +12,8 @@ import torch
 from ancestral.media.wav import read_wav
 from ancestral.runtimes.scorer import Scorer
 from ancestral.store import Package, PackageError, load_package
-from ancestral.store.importer import Told, import_checkpoint, read_state
+from ancestral.store.checkpoint import read_state
+from ancestral.store.importer import Told, import_checkpoint
 
 PIXELCNN = Told("uva-mnist", dilations=(1, 2, 1, 4, 1, 2, 1), shape=(1, 28, 28))
 

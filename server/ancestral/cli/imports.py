@@ -11,7 +11,7 @@ from ancestral.cli.output import Json, Models, emit, people, say, settings
 
 
 def import_(
-    file: Annotated[Path, typer.Argument(help="Checkpoint: .pt, .ckpt or .safetensors.")],
+    file: Annotated[Path, typer.Argument(help="Checkpoint, or Hugging Face folder.")],
     name: Annotated[str, typer.Option(help="Name of the new package.")],
     version: Annotated[int, typer.Option(min=1)] = 1,
     dilations: Annotated[
@@ -19,6 +19,7 @@ def import_(
     ] = None,
     shape: Annotated[str | None, typer.Option(help="Of an image: channels,height,width.")] = None,
     sample_rate: Annotated[int | None, typer.Option(help="Of a sound, in Hz.")] = None,
+    heads: Annotated[int | None, typer.Option(min=1, help="Of attention.")] = None,
     data: Annotated[str, typer.Option(help="What the weights were trained on.")] = "unknown",
     licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "unknown",
     models: Models = None,
@@ -37,6 +38,7 @@ def import_(
         dilations=told_dilations,
         shape=told_shape,
         sample_rate=sample_rate,
+        heads=heads,
         data=data,
         licence=licence,
     )

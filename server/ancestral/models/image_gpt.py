@@ -1,13 +1,14 @@
 """Image GPT (Chen et al. 2020, "Generative Pretraining from Pixels"): GPT-2's decoder on pixels.
 
-Pre-norm blocks, n + attention(layer_norm(h)) then n + mlp(layer_norm(n)) (section 2.2), over the
-dimensions of an image in raster order behind a learned start vector.
+Pre-norm blocks, a = h + attention(layer_norm(h)) then a + mlp(layer_norm(a)) (section 2.2), over
+the dimensions of an image in raster order behind a learned start vector.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import ClassVar, Literal, Self
 
 import torch
@@ -24,7 +25,10 @@ class ImageGPT(nn.Module):
 
     `positions` learned: a vector for every dimension; row-column: the sum of one for its row, one
     for its column and one for its channel, all started as sinusoids. `attention` fused is torch's
-    scaled_dot_product_attention, explicit the same by product, mask and softmax.
+    scaled_dot_product_attention, explicit the same by product, mask and softmax. `norm` rms: the
+    weights that the paper's authors published go with x / sqrt(mean(x²) + 1e-5), without a mean or
+    a bias. `activation` quick-gelu: x sigmoid(1.702 x). `residual` normed: attention is added to
+    its normed input, as some published code does.
     """
 
     reads: ClassVar[Encoding] = "int"
@@ -42,6 +46,9 @@ class ImageGPT(nn.Module):
         mlp_ratio: int = 4,
         positions: Literal["learned", "row-column"] = "learned",
         attention: Literal["fused", "explicit"] = "fused",
+        norm: Literal["layer", "rms"] = "layer",
+        activation: Literal["gelu", "gelu-tanh", "quick-gelu"] = "gelu",
+        residual: Literal["input", "normed"] = "input",
         classes: Sequence[int] = (),
     ) -> None:
         super().__init__()
@@ -49,12 +56,14 @@ class ImageGPT(nn.Module):
             raise ValueError(f"width {width} must be a multiple of heads {heads}")
         if attention not in ("fused", "explicit"):
             raise ValueError(f"unknown attention {attention!r}")
+        if residual not in ("input", "normed"):
+            raise ValueError(f"unknown residual {residual!r}")
         # sites first: rows, columns, channels
         grid = (*shape[1:], shape[0]) if len(shape) == 3 else tuple(shape)
         self.token = nn.Embedding(levels, width)
         self.start = nn.Parameter(0.02 * torch.randn(width))
         if positions == "learned":
-            self.positions = nn.ParameterList([0.02 * torch.randn(*grid, width)])
+            self.positions = nn.ParameterList([0.02 * torch.randn(math.prod(grid), width)])
         elif positions == "row-column":
             self.positions = nn.ParameterList(
                 sinusoids(size, width).reshape(
@@ -67,9 +76,18 @@ class ImageGPT(nn.Module):
             raise ValueError(f"unknown positions {positions!r}")
         self.labels = nn.ModuleList(nn.Embedding(count, width) for count in classes)
         self.blocks = nn.ModuleList(
-            Block(width, heads, mlp_ratio, attention == "explicit") for _ in range(layers)
+            Block(
+                width,
+                heads,
+                mlp_ratio,
+                explicit=attention == "explicit",
+                norm=norm,
+                activation=activation,
+                normed_residual=residual == "normed",
+            )
+            for _ in range(layers)
         )
-        self.norm = nn.LayerNorm(width)
+        self.norm = normalisation(norm, width)
         self.head = nn.Linear(width, n_params)
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):
@@ -125,19 +143,33 @@ class ImageGPT(nn.Module):
 class Block(nn.Module):
     """One layer of the decoder: h [B, N, width] -> [B, N, width]."""
 
-    def __init__(self, width: int, heads: int, mlp_ratio: int, explicit: bool) -> None:
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        mlp_ratio: int,
+        *,
+        explicit: bool,
+        norm: str,
+        activation: str,
+        normed_residual: bool,
+    ) -> None:
         super().__init__()
-        self.heads, self.explicit = heads, explicit
-        self.norm_attention = nn.LayerNorm(width)
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"unknown activation {activation!r}")
+        self.heads, self.explicit, self.normed_residual = heads, explicit, normed_residual
+        self.activation = ACTIVATIONS[activation]
+        self.norm_attention = normalisation(norm, width)
         self.qkv = nn.Linear(width, 3 * width)
         self.project = nn.Linear(width, width)
-        self.norm_mlp = nn.LayerNorm(width)
+        self.norm_mlp = normalisation(norm, width)
         self.mlp_in = nn.Linear(width, mlp_ratio * width)
         self.mlp_out = nn.Linear(mlp_ratio * width, width)
 
     def forward(self, h: Tensor) -> Tensor:
-        h = h + self.project(self.attend(self.norm_attention(h)))
-        mlp: Tensor = self.mlp_out(F.gelu(self.mlp_in(self.norm_mlp(h))))
+        normed = self.norm_attention(h)
+        h = (normed if self.normed_residual else h) + self.project(self.attend(normed))
+        mlp: Tensor = self.mlp_out(self.activation(self.mlp_in(self.norm_mlp(h))))
         return h + mlp
 
     def attend(self, x: Tensor) -> Tensor:
@@ -151,6 +183,25 @@ class Block(nn.Module):
         else:
             mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         return mixed.transpose(1, 2).reshape(batch, sites, width)
+
+
+def quick_gelu(x: Tensor) -> Tensor:
+    """Hendrycks and Gimpel 2016, section 2: the GELU by a logistic."""
+    return x * torch.sigmoid(1.702 * x)
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": F.gelu,
+    "gelu-tanh": partial(F.gelu, approximate="tanh"),
+    "quick-gelu": quick_gelu,
+}
+
+
+def normalisation(norm: str, width: int) -> nn.Module:
+    """Layer norm (Ba et al. 2016), or its root mean square alone (Zhang and Sennrich 2019)."""
+    if norm not in ("layer", "rms"):
+        raise ValueError(f"unknown norm {norm!r}")
+    return nn.LayerNorm(width) if norm == "layer" else nn.RMSNorm(width, eps=1e-5)
 
 
 def sinusoids(size: int, width: int) -> Tensor:

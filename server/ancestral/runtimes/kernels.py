@@ -147,6 +147,14 @@ def _layer_norm(step: Op, weights: Weights, dtype: torch.dtype, elements: Ints |
     return lambda x: F.layer_norm(split(x, -1, inner), (inner,), scale, bias, eps).flatten(-2)
 
 
+def _rms_norm(step: Op, weights: Weights, dtype: torch.dtype, elements: Ints | None) -> Kernel:
+    inner, eps, (name,) = step.attrs["inner"], step.attrs["eps"], step.attrs["weights"]
+    scale = None if name is None else weights[name].flatten()
+    if inner == step.payload:
+        return lambda x: F.rms_norm(x, (inner,), scale, eps)
+    return lambda x: F.rms_norm(split(x, -1, inner), (inner,), scale, eps).flatten(-2)
+
+
 def _reduction(step: Op, weights: Weights, dtype: torch.dtype, elements: Ints | None) -> Kernel:
     shape, axes = step.attrs["shape"], step.attrs["axes"]
     back = [a - len(shape) for a in axes]
@@ -187,6 +195,7 @@ BUILDERS: dict[str, Callable[[Op, Weights, torch.dtype, Ints | None], Kernel]] =
     "site-linear": _site_linear,
     "conv": _conv,
     "layer-norm": _layer_norm,
+    "rms-norm": _rms_norm,
     "softmax-keys": _softmax_keys,
     "cumsum": _cumsum,
     "lstm": cells.lstm,

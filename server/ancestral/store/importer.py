@@ -1,25 +1,21 @@
 """`ancestral import`: a published checkpoint, once and offline, into a model package.
 
-The file is read by torch's weights-only loader (tensors and plain containers; anything else is
-refused, never unpickled) or as safetensors. The result is proved causal before it is published.
+The result is proved causal before it is published.
 """
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from ancestral.models.network import Network
 from ancestral.runtimes.derive import derive
+from ancestral.store.checkpoint import read_checkpoint
 from ancestral.store.errors import PackageError
 from ancestral.store.layouts import Layout, LayoutError, convert, recognise
 from ancestral.store.manifest import Manifest
@@ -36,35 +32,9 @@ class Told:
     dilations: Sequence[int] | None = None
     shape: Sequence[int] | None = None  # image (C, H, W)
     sample_rate: int | None = None  # Hz
+    heads: int | None = None  # of attention
     data: str = "unknown"  # what it was trained on
     licence: str = "unknown"
-
-
-def read_state(file: Path) -> dict[str, Tensor]:
-    """The state dict of a checkpoint, also where it lies under `state_dict` (Lightning).
-
-    Raises PackageError for what is no such file or holds more than tensors and plain containers.
-    """
-    try:
-        if file.suffix == ".safetensors":
-            loaded: Any = load_file(file)
-        else:
-            loaded = torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise PackageError(
-            file, "holds more than tensors and plain containers, and is not unpickled"
-        ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, SafetensorError) as error:
-        raise PackageError(file, f"cannot be read: {str(error).splitlines()[0]}") from error
-    state = loaded.get("state_dict", loaded) if isinstance(loaded, Mapping) else None
-    if not isinstance(state, Mapping) or not state:
-        raise PackageError(file, "holds no state dict")
-    for name, tensor in state.items():
-        if not isinstance(name, str) or not isinstance(tensor, Tensor):
-            raise PackageError(file, f"{name!r} is not a named tensor")
-        if not bool(torch.isfinite(tensor).all()):
-            raise PackageError(file, f"tensor {name} holds NaN or infinite values")
-    return dict(state)
 
 
 def import_checkpoint(file: Path, root: Path, told: Told) -> Path:
@@ -73,10 +43,10 @@ def import_checkpoint(file: Path, root: Path, told: Told) -> Path:
     Raises PackageError for anything that does not fit, and the compiler's CausalityError, with the
     path, where the network reads its future.
     """
-    state = read_state(file)
+    checkpoint = read_checkpoint(file)
     try:
-        layout = recognise(state, LAYOUTS)
-        described, tensors = convert(state, layout, told)
+        layout = recognise(checkpoint.state, LAYOUTS)
+        described, tensors = convert(checkpoint, layout, told)
     except LayoutError as error:
         raise PackageError(file, str(error)) from error
     manifest = _manifest(file, layout, described, told)
@@ -97,6 +67,8 @@ def _manifest(file: Path, layout: Layout, described: Mapping[str, Any], told: To
         flags.append("--dilations " + ",".join(map(str, told.dilations)))
     if told.shape:
         flags.append("--shape " + ",".join(map(str, told.shape)))
+    if told.heads:
+        flags.append(f"--heads {told.heads}")
     if told.sample_rate:
         flags.append(f"--sample-rate {told.sample_rate}")
     provenance = {

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ancestral.store.checkpoint import Checkpoint
+
 State = Mapping[str, Tensor]
 Sizes = dict[str, int]  # what the letters of the tables stand for in one checkpoint
 
@@ -22,16 +24,32 @@ class LayoutError(ValueError):
 class Rule:
     """One line of a table.
 
-    source  regular expression of the name; its group is the number of the layer
-    shape   sizes, or letters that stand for one size throughout ("2D": twice D)
-    target  name in the first-party family, `{}` filled with the layer; None where it is not needed
-    taps    the taps of a masked kernel that its mask leaves; the rest is dropped
+    source     regular expression of the name; its group is the number of the layer
+    shape      sizes, or letters that stand for one size throughout ("2D": twice D)
+    target     name in the first-party family, `{}` filled with the layer; None: not needed.
+               Several lines may read one source; what they give to one target is summed
+    taps       the part that is taken, such as the taps that a kernel's mask leaves
+    transpose  the axes are taken in the reverse order
+    scale      factor for layer n of N: constants of their forward pass, multiplied into the weights
+    optional   some files of the layout lack it
     """
 
     source: str
     shape: tuple[int | str, ...]
     target: str | None
-    taps: tuple[slice, ...] = ()
+    taps: tuple[slice | int, ...] = ()
+    transpose: bool = False
+    scale: Callable[[int, int], float] | None = None
+    optional: bool = False
+
+    def take(self, tensor: Tensor, layer: int, layers: int) -> Tensor:
+        """The target's share of the source."""
+        taken = tensor[self.taps]
+        if self.transpose:
+            taken = taken.permute(*reversed(range(taken.dim())))
+        if self.scale is not None:
+            taken = (taken.double() * self.scale(layer, layers)).to(taken.dtype)
+        return taken.contiguous()
 
 
 class Told(Protocol):
@@ -43,6 +61,19 @@ class Told(Protocol):
     def shape(self) -> Sequence[int] | None: ...
     @property
     def sample_rate(self) -> int | None: ...
+    @property
+    def heads(self) -> int | None: ...
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a table found in a checkpoint, to describe it by."""
+
+    sizes: Sizes
+    layers: int
+    told: Told
+    state: State
+    config: Mapping[str, Any]  # settings that lie beside the tensors
 
 
 @dataclass(frozen=True)
@@ -53,15 +84,20 @@ class Layout:
     origin: str
     family: str
     rules: tuple[Rule, ...]
-    masks: Mapping[str, Tensor]  # regular expression -> what stored masks must equal
-    describe: Callable[[Sizes, int, Told], dict[str, Any]]  # the manifest's part of it
+    describe: Callable[[Found], dict[str, Any]]  # the manifest's part of it
     layer: str  # regular expression whose group counts the layers
-    drop: Sequence[str] = field(default=())  # formats of the last layer's tensors that go nowhere
+    masks: Mapping[str, Tensor] = field(default_factory=dict)  # what stored masks must equal
+    drop: Sequence[str] = ()  # formats of the last layer's tensors that go nowhere
+    zeros: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # targets without a source
 
 
 def recognise(state: State, layouts: Sequence[Layout]) -> Layout:
-    """The layout whose table explains every name. Raises LayoutError with the nearest miss."""
+    """The layout whose table explains every name. Raises LayoutError with the nearest miss.
+
+    Of several that do, the one whose ranks and fixed sizes are those of the tensors.
+    """
     misses = []
+    named = []
     for layout in layouts:
         patterns = [rule.source for rule in layout.rules] + list(layout.masks)
         strange = [
@@ -70,11 +106,14 @@ def recognise(state: State, layouts: Sequence[Layout]) -> Layout:
         absent = [
             rule.source
             for rule in layout.rules
-            if not any(re.fullmatch(rule.source, name) for name in state)
+            if not rule.optional and not any(re.fullmatch(rule.source, name) for name in state)
         ]
         if not strange and not absent:
-            return layout
-        misses.append((len(strange) + len(absent), layout.name, (strange + absent)[0]))
+            named.append(layout)
+        else:
+            misses.append((len(strange) + len(absent), layout.name, (strange + absent)[0]))
+    if named:
+        return next((layout for layout in named if _fixed_sizes_fit(state, layout)), named[0])
     _, name, tensor = min(misses)
     raise LayoutError(
         f"no known layout; the nearest is {name}, which {tensor!r} does not fit. "
@@ -82,12 +121,25 @@ def recognise(state: State, layouts: Sequence[Layout]) -> Layout:
     )
 
 
-def convert(state: State, layout: Layout, told: Told) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _fixed_sizes_fit(state: State, layout: Layout) -> bool:
+    return all(
+        tensor.dim() == len(rule.shape)
+        and all(isinstance(b, str) or a == b for a, b in zip(tensor.shape, rule.shape, strict=True))
+        for rule in layout.rules
+        for name, tensor in state.items()
+        if re.fullmatch(rule.source, name)
+    )
+
+
+def convert(
+    checkpoint: Checkpoint, layout: Layout, told: Told
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The manifest's description and the family's tensors.
 
     Raises LayoutError for shapes that contradict the table or one another, gaps in the layers,
     stored masks of another pattern, and for what must be told and is not (naming the flag).
     """
+    state = checkpoint.state
     sizes: Sizes = {}
     tensors: dict[str, Tensor] = {}
     layers = _count_layers(state, layout)
@@ -98,13 +150,19 @@ def convert(state: State, layout: Layout, told: Told) -> tuple[dict[str, Any], d
             if tensor.shape != mask.shape or not torch.equal(tensor.float(), mask):
                 raise LayoutError(f"{name} is not the mask of {layout.name}: {tensor.tolist()}")
             continue
-        rule = next(rule for rule in layout.rules if re.fullmatch(rule.source, name))
-        _bind(sizes, rule, name, tuple(tensor.shape))
-        if rule.target is not None and name not in dropped:
+        for rule in layout.rules:
             match = re.fullmatch(rule.source, name)
-            assert match is not None
-            tensors[rule.target.format(*match.groups())] = tensor[rule.taps].contiguous()
-    return layout.describe(sizes, layers, told), tensors
+            if match is None:
+                continue
+            _bind(sizes, rule, name, tuple(tensor.shape))
+            if rule.target is not None and name not in dropped:
+                target = rule.target.format(*match.groups())
+                share = rule.take(tensor, int(match.group(1)) if match.groups() else 0, layers)
+                tensors[target] = tensors[target] + share if target in tensors else share
+    for name, shape in layout.zeros.items():
+        tensors[name] = torch.zeros([sizes[letter] for letter in shape])
+    found = Found(sizes, layers, told, state, checkpoint.config)
+    return layout.describe(found), tensors
 
 
 def _count_layers(state: State, layout: Layout) -> int:
@@ -117,6 +175,8 @@ def _count_layers(state: State, layout: Layout) -> int:
             for name in state
             if (match := re.fullmatch(rule.source, name)) and match.groups()
         )
+        if rule.optional and not found:
+            continue
         if "(" in rule.source and found != list(range(len(numbers))):
             raise LayoutError(
                 f"{rule.source} is there for layers {found}, not 0..{len(numbers) - 1}"

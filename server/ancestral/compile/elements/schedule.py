@@ -110,8 +110,7 @@ def _macs(step: ElementStep) -> int:
 
 def _meet(deadline: torch.Tensor, addresses: Ints, moments: Ints) -> None:
     deadline.scatter_reduce_(
-        0, torch.from_numpy(np.ascontiguousarray(addresses)),
-        torch.from_numpy(np.array(moments)), "amin",
+        0, torch.from_numpy(np.array(addresses)), torch.from_numpy(np.array(moments)), "amin",
     )  # fmt: skip
 
 

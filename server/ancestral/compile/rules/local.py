@@ -38,6 +38,13 @@ def layer_norm(t: Tracer, x: View, shape: Sequence[int], weight: Fixed | None = 
     return _whole(t, x, axes, "layer-norm", [weight, bias], keep=True, eps=eps)
 
 
+@rule("aten.rms_norm")
+def rms_norm(t: Tracer, x: View, shape: Sequence[int], weight: Fixed | None = None,
+             eps: float | None = None) -> View:  # fmt: skip
+    axes = list(range(len(x.dims) - len(shape), len(x.dims)))
+    return _whole(t, x, axes, "rms-norm", [weight], keep=True, eps=eps)
+
+
 @rule("aten.native_layer_norm")
 def native_layer_norm(t: Tracer, x: View, shape: Sequence[int], weight: Fixed | None,
                       bias: Fixed | None, eps: float) -> tuple[View]:  # fmt: skip

@@ -1,4 +1,4 @@
-"""The published layouts that `ancestral import` reads."""
+"""Published Gated PixelCNNs."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from typing import Any
 
 import torch
 
-from ancestral.media.codecs import MuLaw, lost_in_int16
-from ancestral.store.layouts import Layout, LayoutError, Rule, Sizes, Told, cycle
+from ancestral.store.layouts import Found, Layout, LayoutError, Rule, cycle
 
 _ABOVE = (slice(None), slice(None), slice(0, 1))  # the row above
 _ABOVE_AND_ROW = (slice(None), slice(None), slice(0, 2))
@@ -15,7 +14,8 @@ _LEFT = (slice(None), slice(None), slice(None), slice(0, 1))  # the pixel to the
 _LEFT_AND_PIXEL = (slice(None), slice(None), slice(None), slice(0, 2))
 
 
-def _gated_pixelcnn(sizes: Sizes, layers: int, told: Told) -> dict[str, Any]:
+def _describe(found: Found) -> dict[str, Any]:
+    sizes, told = found.sizes, found.told
     shape = list(told.shape or ())
     if len(shape) != 3 or shape[0] != sizes["I"]:
         raise LayoutError(
@@ -27,7 +27,7 @@ def _gated_pixelcnn(sizes: Sizes, layers: int, told: Told) -> dict[str, Any]:
     return {
         "hyperparameters": {
             "channels": sizes["C"],
-            "dilations": cycle(told, layers),
+            "dilations": cycle(told, found.layers),
             "kernel": 3,
             "first_kernel": 3,
             "activation": "elu",
@@ -89,65 +89,5 @@ UVA_GATED_PIXELCNN = Layout(
         r"conv_layers\.(\d+)\.conv_vert\.mask": torch.tensor([[[[1.0] * 3, [1.0] * 3, [0.0] * 3]]]),
         r"conv_layers\.(\d+)\.conv_horiz\.mask": torch.tensor([[[[1.0, 1.0, 0.0]]]]),
     },
-    describe=_gated_pixelcnn,
+    describe=_describe,
 )
-
-
-def _wavenet(sizes: Sizes, layers: int, told: Told) -> dict[str, Any]:
-    if told.sample_rate is None:
-        raise LayoutError(
-            "the file does not hold its sample rate: give --sample-rate, such as 44100"
-        )
-    levels = sizes["L"]
-    # numpy.digitize over a grid of L points with mu = L; played at the middles of the intervals.
-    lost = lost_in_int16(MuLaw(levels, levels, "floor", "midpoints"))
-    return {
-        "hyperparameters": {
-            "dilations": cycle(told, layers),
-            "residual": sizes["R"],
-            "gate": sizes["D"],
-            "skip": sizes["S"],
-            "kernel": 2,
-            "final": [],
-            "bias": False,
-        },
-        "data": {
-            "kind": "audio",
-            "levels": levels,
-            "codec": {
-                "kind": "mu-law",
-                "mu": levels,
-                "levels": levels,
-                "rounding": "floor",
-                "decode_points": "midpoints",
-                "survives_int16": not lost,
-            },
-            "sample_rate": told.sample_rate,
-            "length": {"default": told.sample_rate, "maximum": 60 * told.sample_rate},
-        },
-        "likelihood": {"kind": "categorical", "levels": levels},
-        "order": "time",
-        "input_encoding": "signed",
-        "params_layout": "channels-first",
-    }
-
-
-HERRMANN_WAVENET = Layout(
-    name="herrmann-wavenet",
-    origin="WaveNet of vincentherrmann/pytorch-wavenet, layout of early 2017",
-    family="wavenet",
-    layer=r"dilated_convs\.(\d+)\.weight",
-    rules=(
-        Rule(r"start_conv\.weight", ("R", 1, 1), "input.weight"),
-        Rule(r"dilated_convs\.(\d+)\.weight", ("2D", "R", 2), "layers.{}.dilated.weight"),
-        Rule(r"residual_convs\.(\d+)\.weight", ("R", "D", 1), "layers.{}.residual.weight"),
-        Rule(r"skip_convs\.(\d+)\.weight", ("S", "D", 1), "layers.{}.skip.weight"),
-        Rule(r"end_conv\.weight", ("L", "S", 1), "final.0.weight"),
-        Rule(r"end_conv\.bias", ("L",), "final.0.bias"),
-    ),
-    masks={},
-    describe=_wavenet,
-    drop=("residual_convs.{}.weight",),  # nothing follows the last layer's residual output
-)
-
-LAYOUTS = (UVA_GATED_PIXELCNN, HERRMANN_WAVENET)

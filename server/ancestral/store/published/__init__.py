@@ -1,0 +1,13 @@
+"""The published layouts that `ancestral import` reads."""
+
+from ancestral.store.layouts import Layout
+from ancestral.store.published.gated_pixelcnn import UVA_GATED_PIXELCNN
+from ancestral.store.published.image_gpt import HF_IMAGE_GPT, KODER_IMAGE_GPT
+from ancestral.store.published.wavenet import HERRMANN_WAVENET
+
+LAYOUTS: tuple[Layout, ...] = (
+    UVA_GATED_PIXELCNN,
+    HERRMANN_WAVENET,
+    HF_IMAGE_GPT,
+    KODER_IMAGE_GPT,
+)
