@@ -33,6 +33,15 @@ def test_one_for_all_or_one_for_each() -> None:
         tensors((LABEL,), {"label": [1, 2]}, 3)
 
 
+def test_a_label_that_the_prior_is_certain_of_need_not_be_given() -> None:
+    certain = ConditionSpec(name="label", kind="label", classes=3, prior=(0.0, 1.0, 0.0))
+    (missing,) = tensors((certain,), None)
+    (given,) = tensors((certain,), {"label": 2})
+    assert missing is not None
+    assert given is not None
+    assert (missing.tolist(), given.tolist()) == ([1], [2])
+
+
 def test_missing_is_none_where_optional() -> None:
     assert tensors((LABEL,), None, optional=True) == (None,)
     assert tensors((), None) == ()

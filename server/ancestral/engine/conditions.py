@@ -29,8 +29,9 @@ def tensors(
     """The conditions in the order of the manifest, each of batch one, or `count` if given a list.
 
     A label is an integer for every item or a list of `count` of them; a series is [channels, T],
-    a plane [channels, H, W], or one of those per item. What is missing is None where `optional`,
-    else an error. Raises ConditionError, which names the field.
+    a plane [channels, H, W], or one of those per item. What is missing is the label that the
+    prior is certain of, else None where `optional`, else an error. Raises ConditionError, which
+    names the field.
     """
     condition = {} if condition is None else condition
     if not isinstance(condition, Mapping):
@@ -43,6 +44,8 @@ def tensors(
     found: list[torch.Tensor | None] = []
     for spec in specs:
         value = condition.get(spec.name)
+        if value is None and spec.prior is not None and 1.0 in spec.prior:
+            value = spec.prior.index(1.0)  # the prior leaves no choice
         if value is None:
             if not optional:
                 raise ConditionError(spec.name, f"is missing; {_expected(spec)}")
