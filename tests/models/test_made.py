@@ -33,13 +33,13 @@ def test_masks_follow_the_degrees() -> None:
     first, second = hidden_degrees(6, [7, 8], 3)
     for k in range(7):
         for d in range(6):
-            assert made.hidden[0].mask[k, d] == float(first[k] >= rank[d])
+            assert made.hidden[0].mask_0[k, d] == float(first[k] >= rank[d])
     for k in range(8):
         for j in range(7):
-            assert made.hidden[1].mask[k, j] == float(second[k] >= first[j])
+            assert made.hidden[1].mask_0[k, j] == float(second[k] >= first[j])
     for d in range(6):
         for k in range(8):
-            assert made.output.mask[d, k] == float(rank[d] > second[k])
+            assert made.output.mask_0[d, k] == float(rank[d] > second[k])
 
 
 def test_degrees_are_spread_or_drawn() -> None:

@@ -15,6 +15,7 @@ from ancestral.models.distaug import DistAug
 from ancestral.models.fvsbn import FVSBN
 from ancestral.models.gated_pixelcnn import GatedPixelCNN
 from ancestral.models.image_gpt import ImageGPT
+from ancestral.models.lmconv import LMConv
 from ancestral.models.made import MADE
 from ancestral.models.nade import NADE, RNADE
 from ancestral.models.network import Encoding, Network, ParamsLayout
@@ -49,6 +50,7 @@ FAMILIES: dict[str, Family] = {
     "fvsbn": FVSBN,
     "gated-pixelcnn": GatedPixelCNN,
     "image-gpt": ImageGPT,
+    "lmconv": LMConv,
     "made": MADE,
     "nade": NADE,
     "rnade": RNADE,

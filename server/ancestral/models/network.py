@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, get_args
+from collections.abc import Mapping
+from typing import Literal, Self, get_args
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ancestral.likelihoods.base import Likelihood
 from ancestral.models.data import DataSpec
+from ancestral.models.orders import Member, Order
 
 Encoding = Literal["int", "unit", "signed", "one-hot"]
 ParamsLayout = Literal["channels-first", "channels-last"]
@@ -23,6 +26,9 @@ class Network(nn.Module):
     signed 2x/(L-1)-1; one-hot with the levels as channels. Real values pass as they are.
     The module answers `channels-first` [B, D·P, *grid] or `channels-last` [B, (grid), D·P], with
     the parameters of one dimension side by side.
+
+    A module with several `orders` is an ensemble: an item's likelihood is the mean of those under
+    each order, `for_order` is the network under one of them, and `forward` that under the first.
     """
 
     def __init__(
@@ -51,6 +57,18 @@ class Network(nn.Module):
     def vectors_per_site(self) -> int:
         """D: parameter vectors of one site."""
         return 1 if self.likelihood.joint else self.data.dims_per_site
+
+    @property
+    def orders(self) -> Mapping[str, Order]:
+        """The orders of an ensemble by name, rank -> position; empty where there is one order."""
+        return getattr(self.module, "orders", {})
+
+    def for_order(self, name: str) -> Self:
+        """The network under one of its orders; the weights are shared. Raises KeyError."""
+        if name not in self.orders:
+            raise KeyError(name)
+        module = Member(self.module, name)
+        return type(self)(module, self.data, self.encoding, self.params_layout, self.likelihood)
 
     def forward(self, codes: Tensor, *conditions: Tensor) -> Tensor:
         return self.arrange(self.module(self.encode(codes), *conditions), codes)
@@ -82,6 +100,10 @@ class Network(nn.Module):
 
     def nats_per_item(self, codes: Tensor, *conditions: Tensor) -> Tensor:
         """log p(codes | conditions) in nats, [B]; in the network's own precision, for training."""
+        if self.orders:
+            members = [self.for_order(name) for name in self.orders]
+            nats = torch.stack([member.nats_per_item(codes, *conditions) for member in members])
+            return nats.logsumexp(0) - math.log(len(members))
         params = self.forward(codes, *conditions).float()
         values = self.data.to_sites(codes)
         flat = params.reshape(*values.shape[:2], *params.shape[-2:])

@@ -43,6 +43,7 @@ class SlotRequest:
     values the caller fixes where `known_mask` [sites, dims] is true; a leading run of fully known
     sites is a prefix, which `Runtime.open` prefills by one teacher-forced pass. `replay` does the
     same by stepping, so that values published by another worker are met with the same rounding.
+    `member` is the order to draw it under, where there are several; known values lie by its ranks.
     """
 
     seed: int
@@ -53,6 +54,7 @@ class SlotRequest:
     known: Values | None = None
     known_mask: npt.NDArray[np.bool_] | None = None
     replay: Values | None = None  # [n, dims]: the first n sites as already published
+    member: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import torch
 
 from ancestral.models.data import ConditionSpec
 from ancestral.models.network import Network
+from ancestral.runtimes.ensemble import EnsembleScorer
 
 MAX_BATCH = 256  # beyond it a pass gains nothing
 PARAMS_BYTES = 256 << 20  # float32 parameters held of one pass
@@ -120,6 +121,22 @@ class Scorer:
 
     def _by_position(self, nats: torch.Tensor) -> torch.Tensor:
         return nats if self._order is None else nats[:, self._order.argsort()]
+
+
+def scorer_of(
+    network: Network,
+    conditions: Sequence[ConditionSpec] = (),
+    order: npt.NDArray[np.int64] | None = None,
+) -> Scorer | EnsembleScorer:
+    """What scores a network: alone, or as the mean of the likelihoods under its orders."""
+    if not network.orders:
+        return Scorer(network, conditions, order=order)
+    return EnsembleScorer(
+        [
+            Scorer(network.for_order(name), conditions, order=positions)
+            for name, positions in network.orders.items()
+        ]
+    )
 
 
 def label_prior(spec: ConditionSpec) -> npt.NDArray[np.float64]:

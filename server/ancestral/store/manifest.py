@@ -213,7 +213,8 @@ class Manifest(Part):
     data: Data
     likelihood: dict[str, Any]
     conditions: tuple[Condition, ...] = ()
-    order: Literal["raster", "time"] | tuple[int, ...] = "raster"  # or position of each rank
+    order: Literal["raster", "time", "ensemble"] | tuple[int, ...] = "raster"  # position of a rank
+    orders: dict[Label, tuple[int, ...]] = Field(default_factory=dict)  # of an ensemble, by name
     predicts: Literal["same"] = "same"  # params at a site depend on earlier sites only
     input_encoding: Literal["int", "unit", "signed", "one-hot"]
     params_layout: Literal["channels-first", "channels-last"]
@@ -230,13 +231,25 @@ class Manifest(Part):
         levels = self.likelihood.get("levels")
         if levels is not None and levels != self.data.levels:
             raise ValueError(f"likelihood has {levels} levels, the data {self.data.levels}")
+        if (self.order == "ensemble") != (len(self.orders) > 0):
+            raise ValueError("orders is for the order 'ensemble', and needed there")
+        permutations = [self.order] if not isinstance(self.order, str) else []
+        permutations += self.orders.values()
         sequential = self.data.kind in ("audio", "sequence")
-        if isinstance(self.order, str):
-            if self.order != ("time" if sequential else "raster"):
-                raise ValueError(f"order {self.order!r} does not fit {self.data.kind} data")
-        else:
-            spec = self.data.spec
+        spec = self.data.spec
+        for permutation in permutations:
             sites = math.prod(self.data.shape) // spec.dims_per_site
-            if sequential or sorted(self.order) != list(range(sites)):
+            if sequential or sorted(permutation) != list(range(sites)):
                 raise ValueError(f"order must be a permutation of the {sites} sites")
+        if self.order == ("raster" if sequential else "time"):
+            raise ValueError(f"order {self.order!r} does not fit {self.data.kind} data")
         return self
+
+    @property
+    def permutation(self) -> tuple[int, ...] | None:
+        """rank -> position; None in raster order, in time, and for an ensemble."""
+        return None if isinstance(self.order, str) else self.order
+
+    def for_order(self, name: str) -> Manifest:
+        """The manifest of an ensemble's member. Its scores have no reference. Raises KeyError."""
+        return self.model_copy(update={"order": self.orders[name], "orders": {}, "reference": None})

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +38,16 @@ class Package:
     likelihood: Likelihood
     data: DataSpec
     conditions: tuple[ConditionSpec, ...]
-    order: npt.NDArray[np.int64] | None  # rank -> position; None: raster or time
+    order: npt.NDArray[np.int64] | None  # rank -> position; None: raster, time, or an ensemble
+
+    def for_order(self, name: str) -> Package:
+        """An ensemble under one of its orders. Raises KeyError."""
+        return replace(
+            self,
+            manifest=self.manifest.for_order(name),
+            network=self.network.for_order(name),
+            order=np.asarray(self.manifest.orders[name], dtype=np.int64),
+        )
 
 
 @dataclass(frozen=True)
@@ -154,6 +163,9 @@ def build(manifest: Manifest, file: Path) -> tuple[Network, Likelihood]:
         )
     except (ValueError, TypeError, RuntimeError, KeyError) as error:
         raise PackageError(file, f"hyperparameters of {manifest.family}: {error}") from error
+    orders = {name: tuple(order.tolist()) for name, order in network.orders.items()}
+    if orders != manifest.orders:
+        raise PackageError(file, f"orders are not those of the network: {', '.join(orders)}")
     network.eval()
     _dry_run(network, [condition.spec for condition in manifest.conditions], file)
     return network, likelihood
@@ -188,7 +200,7 @@ def load_package(path: Path | str) -> Package:
     manifest = read_manifest(path)
     network, likelihood = build(manifest, path / MANIFEST)
     load_weights(network, path / WEIGHTS)
-    order = manifest.order
+    order = manifest.permutation
     return Package(
         path=path,
         manifest=manifest,
@@ -196,7 +208,7 @@ def load_package(path: Path | str) -> Package:
         likelihood=likelihood,
         data=manifest.data.spec,
         conditions=tuple(condition.spec for condition in manifest.conditions),
-        order=None if isinstance(order, str) else np.asarray(order, dtype=np.int64),
+        order=None if order is None else np.asarray(order, dtype=np.int64),
     )
 
 

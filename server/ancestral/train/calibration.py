@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from ancestral.models.data import ConditionSpec
 from ancestral.models.network import Network
-from ancestral.runtimes.scorer import Scorer
+from ancestral.runtimes.scorer import scorer_of
 from ancestral.store.manifest import Reference
 from ancestral.store.package import CARD, WEIGHTS, load_package, save_package
 from ancestral.train.datasets import DataError, Split, files_of, read_items
@@ -62,7 +62,7 @@ def score(
     progress: bool = False,
 ) -> HeldOut:
     """Score every item under its own labels, or with the labels summed out where it has none."""
-    scorer = Scorer(network, conditions)
+    scorer = scorer_of(network, conditions)
     nats = np.zeros(len(split))
     dimensions = np.zeros(len(split), dtype=np.int64)
     with Progress(console=Console(stderr=True), disable=not progress) as display:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -144,6 +145,7 @@ def take_step(network: Network, training: Training, state: State, batches: Batch
             group["lr"] = training.learning_rate * factor
         optimizer.zero_grad(set_to_none=True)
     codes, conditions, weights = batches[state.step]
+    network = drawn_order(network, state.step)
     if training.coarse and state.step >= training.coarse_from:
         coarse, bits = coarse_loss(network, codes, conditions)
         (bits + training.coarse * coarse).backward()
@@ -161,6 +163,14 @@ def take_step(network: Network, training: Training, state: State, batches: Batch
         for name, tensor in state.module.state_dict().items():
             state.average[name].lerp_(tensor, 1 - keep)
     return float(bits.detach())
+
+
+def drawn_order(network: Network, step: int) -> Network:
+    """An ensemble under one of its orders, drawn for that step; another network as it is."""
+    if not network.orders:
+        return network
+    names = list(network.orders)
+    return network.for_order(names[int(np.random.default_rng(step).integers(len(names)))])
 
 
 def validate(network: Network, state: State, validation: Split, training: Training) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +39,10 @@ def publish(
     weights = {name: value.to(dtype) for name, value in network.module.state_dict().items()}
     network.module.load_state_dict(weights)  # figures are those of the stored precision
     conditions = [condition.spec for condition in recipe.conditions]
-    whole = score(network, conditions, data.test, progress=progress)
+    test = data.test
+    if recipe.test_items is not None and recipe.test_items < len(test):
+        test = test.take(np.arange(recipe.test_items) * len(test) // recipe.test_items)
+    whole = score(network, conditions, test, progress=progress)
     rows = reference_rows(len(whole.nats), recipe.reference_items)
     half = HeldOut(whole.nats[rows], whole.dimensions[rows])
     figures = Figures(whole, open_length=not recipe.data.shape)
@@ -50,7 +54,8 @@ def publish(
         data=recipe.data,
         likelihood=recipe.likelihood,
         conditions=recipe.conditions,
-        order="raster" if recipe.data.shape else "time",
+        order=order_of(network),
+        orders={name: tuple(order.tolist()) for name, order in network.orders.items()},
         input_encoding=network.encoding,
         params_layout=network.params_layout,
         reference=half.reference(open_length=not recipe.data.shape, marginal=False),
@@ -64,6 +69,13 @@ def publish(
     )
     card = model_card(recipe, manifest, data, figures)
     return save_package(output, manifest, weights, card, dtype=dtype)
+
+
+def order_of(network: Network) -> Literal["raster", "time", "ensemble"]:
+    """The manifest's word for the order of a network of ours."""
+    if network.orders:
+        return "ensemble"
+    return "raster" if network.data.shape else "time"
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,7 @@ class Recipe(Part):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     dtype: Literal["float32", "float16"] = "float32"  # of the stored weights
     reference_items: Count = 1000
+    test_items: Count | None = None  # that figures are made of, evenly spread; all where absent
     hyperparameters: dict[str, Any]
     input_encoding: Literal["int", "unit", "signed", "one-hot"] | None = None
     data: Data
