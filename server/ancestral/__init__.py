@@ -12,11 +12,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ancestral.engine.model import Model as Model
     from ancestral.engine.model import load as load
+    from ancestral.store.export import export as export
 
 __version__ = "0.1.0"
-__all__ = ["Model", "__version__", "load"]
+__all__ = ["Model", "__version__", "export", "load"]
 
-_PUBLIC = {"Model": "ancestral.engine.model", "load": "ancestral.engine.model"}
+_PUBLIC = {
+    "Model": "ancestral.engine.model",
+    "export": "ancestral.store.export",
+    "load": "ancestral.engine.model",
+}
 
 
 def __getattr__(name: str) -> Any:

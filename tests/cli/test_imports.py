@@ -4,8 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from tests.cli.conftest import Run
+from tests.exports import PixelNet, exported
+from torch import Tensor, nn
 
+import ancestral
+from ancestral.engine.model import Model
 from ancestral.store import load_package
 
 
@@ -44,3 +49,59 @@ def test_what_is_missing_is_asked_for(run: Run, checkpoint: Path, tmp_path: Path
     assert "give --dilations" in run(*options, "--sample-rate", 8000).err
     assert "whole numbers" in run(*options, "--dilations", "1,x").err
     assert "at least 1" in run(*options, "--dilations", "1,0").err
+
+
+class Writes(nn.Conv1d):
+    """It writes its weights in forward, which `torch.export` does not capture."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.weight.data[:, :, -1] *= 0  # the tap on its own value
+        return super().forward(F.pad(x[:, None], (2, 0)))[:, 0]
+
+
+def test_import_of_what_the_owner_exported(run: Run, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = Writes(1, 1, 3).eval()
+    file = ancestral.export(
+        module, torch.randn(2, 6), tmp_path / "theirs.ancestral", data="vector", shape="6",
+        levels=2, likelihood="bernoulli", encode="unit",
+    )  # fmt: skip
+    found = run("import", file, "--name", "theirs", "--models", tmp_path / "store", "--json")
+    assert found.status == 0, found.err
+    model = Model(load_package(Path(found.json["path"])))
+    codes = torch.randint(2, (4, 6))
+    wanted = F.logsigmoid(torch.where(codes > 0, 1, -1) * module(codes.float())).sum(1)
+    nats = [score.log_prob for score in model.log_prob(codes)]
+    torch.testing.assert_close(torch.tensor(nats), wanted.detach())
+    assert model.derived
+    assert run("verify", "theirs", "--models", tmp_path / "store").status == 0
+
+
+def test_a_graph_is_described_by_flags(run: Run, tmp_path: Path) -> None:
+    file = exported(tmp_path, PixelNet(1, 4), [torch.randn(1, 1, 5, 4)])
+    flags = {
+        "--name": "theirs", "--data": "image", "--shape": "1x5x4", "--levels": 4,
+        "--likelihood": "categorical", "--encode": "signed", "--models": tmp_path / "store",
+    }  # fmt: skip
+
+    def tried(**changes: object) -> str:
+        given = {**flags, **{f"--{k.replace('_', '-')}": v for k, v in changes.items()}}
+        words = [w for pair in given.items() if pair[1] is not None for w in pair]
+        return run("import", file, *words).err
+
+    assert "--name: give" in tried(name=None)
+    assert "--data: give one of image, audio, vector, sequence" in tried(data=None)
+    assert "--shape: give it, such as 3x32x32" in tried(shape=None)
+    assert "--levels: give it; categorical is for codes" in tried(levels=None)
+    assert "--likelihood: give dlm:10, categorical" in tried(likelihood=None)
+    assert "--likelihood dlm: say how many components, such as dlm:10" in tried(likelihood="dlm")
+    assert "--encode: the module reads real numbers; give unit" in tried(encode=None)
+    assert "--encode int: the module reads torch.float32" in tried(encode="int")
+    assert "--input-layout: no usual layout gives the shape [*, 1, 5, 4]" in tried(shape="1x4x5")
+    assert "--params-layout: no usual layout" in tried(likelihood="bernoulli", levels=2)
+    assert "--params-layout 'b h w p' does not give" in tried(params_layout="b h w p")
+    assert "--predicts next needs what stands before" in tried(predicts="next")
+    assert "--start: is for --predicts next" in tried(start="0")
+    assert "--condition y: the module has no such input; it has x" in tried(condition="y=label:3")
+    assert "INPUT=label:10" in tried(condition="x:label")
+    assert not list(tmp_path.rglob("model.json"))

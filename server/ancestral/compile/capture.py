@@ -126,7 +126,8 @@ def _convert(graph: fx.Graph, constants: dict[str, torch.Tensor], inputs: tuple[
             args = fx.map_arg(node.args, _ref)
             kwargs = fx.map_arg(dict(node.kwargs), _ref)
             name = _name_of(node.target)
-            new = Node(node.name, name, _plain(args), _plain(kwargs), _line(node))
+            line = line_of(node.meta.get("stack_trace") or "")
+            new = Node(node.name, name, _plain(args), _plain(kwargs), line)
             nodes.append(canonical(new))
     return Graph(tuple(str(name) for name in inputs), constants, _needed(nodes, output), output)
 
@@ -162,9 +163,9 @@ def _name_of(target: Any) -> str:
     return f"{getattr(target, '__module__', '').lstrip('_')}.{target.__name__}"
 
 
-def _line(node: fx.Node) -> str:
-    """The last line of the model's own code in the node's stack trace: "file.py:20: code"."""
-    lines = (node.meta.get("stack_trace") or "").strip().splitlines()
+def line_of(stack_trace: str) -> str:
+    """The last line of the model's own code in a node's stack trace: "file.py:20: code"."""
+    lines = stack_trace.strip().splitlines()
     frames = [
         (lines[i].strip(), lines[i + 1].strip() if i + 1 < len(lines) else "")
         for i in range(len(lines))

@@ -16,6 +16,7 @@ from ancestral.compile.causality import prove_causal
 from ancestral.compile.elements import ElementProgram, derive_elements
 from ancestral.compile.errors import CausalityError, CompileError
 from ancestral.compile.graph import Graph
+from ancestral.compile.graph_network import GraphNetwork, whole_graph
 from ancestral.compile.place import (
     Atom,
     Dim,
@@ -54,13 +55,14 @@ class Codes:
     kind: str
 
     @staticmethod
-    def of(data: DataSpec, joint: bool) -> Codes:
+    def of(data: DataSpec, joint: bool, longest: int | None = None) -> Codes:
+        """`longest` is the most that an item of open length may have."""
         if data.kind == "image":
             channels, rows, columns = data.shape
             return Codes(channels, rows, columns, False, 1 if joint else channels, "image")
         if data.shape:
             return Codes(1, 1, data.shape[0], False, 1, data.kind)
-        return Codes(1, 1, _LENGTH, True, 1, data.kind)
+        return Codes(1, 1, min(_LENGTH, longest or _LENGTH), True, 1, data.kind)
 
 
 def compile_network(
@@ -73,7 +75,7 @@ def compile_network(
     `order` maps rank to position; None is raster order or time. Raises CausalityError with the
     path of the leak, or UnsupportedOperator with the operator and its line in the model.
     """
-    codes = Codes.of(network.data, network.likelihood.joint)
+    codes = Codes.of(network.data, network.likelihood.joint, network.longest)
     discrete = network.data.levels is not None
     example: list[torch.Tensor] = [_example_codes(network.data, codes, discrete)]
     dynamic: list[dict[int, str]] = [{0: "batch"}]
@@ -83,7 +85,10 @@ def compile_network(
         tensor, axes = _example_condition(spec, codes)
         example.append(tensor)
         dynamic.append({0: "batch", **axes})
-    graph = capture(network, tuple(example), dynamic)
+    if isinstance(network, GraphNetwork):
+        graph = whole_graph(network, example, dynamic)
+    else:
+        graph = capture(network, tuple(example), dynamic)
     if not graph.batched:
         example = [value[:1] for value in example]
     return compile_graph(graph, example, codes, order)

@@ -6,6 +6,7 @@ point precision, and it can be asked for intermediate values, which is what pref
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,9 +16,17 @@ import torch
 
 from ancestral.compile.errors import UnsupportedOperator
 
-_ARITHMETIC: dict[str, Callable[..., Any]] = {
+ARITHMETIC: dict[str, Callable[..., Any]] = {
     f"operator.{name}": getattr(operator, name)
     for name in ("add", "sub", "mul", "floordiv", "mod", "neg", "truediv", "getitem", "pow")
+} | {
+    "torch.sym_float": torch.sym_float,
+    "torch.sym_int": torch.sym_int,
+    "torch.sym_max": torch.sym_max,
+    "torch.sym_min": torch.sym_min,
+    "math.ceil": math.ceil,
+    "math.floor": math.floor,
+    "math.trunc": math.trunc,
 }
 
 
@@ -63,8 +72,8 @@ def refs(*values: Any) -> list[str]:
 
 def operator_of(op: str) -> Callable[..., Any]:
     """The callable behind an operator's name; only ATen and integer arithmetic are known."""
-    if op in _ARITHMETIC:
-        return _ARITHMETIC[op]
+    if op in ARITHMETIC:
+        return ARITHMETIC[op]
     space, _, name = op.partition(".")
     packet, _, overload = name.partition(".")
     if space != "aten" or not hasattr(torch.ops.aten, packet):

@@ -7,11 +7,12 @@ import hashlib
 import torch
 
 from ancestral.compile import COMPILER_VERSION
+from ancestral.models.network import Network
 
 
-def digest(network: torch.nn.Module) -> str:
-    """Twelve hexadecimal digits of the SHA-256 of the weights."""
-    found = hashlib.sha256()
+def digest(network: Network) -> str:
+    """Twelve hexadecimal digits of the SHA-256 of the weights, and of a graph's operators."""
+    found = hashlib.sha256(network.structure.encode())
     for name, tensor in sorted(network.state_dict().items()):
         found.update(name.encode())
         found.update(tensor.cpu().contiguous().numpy().tobytes())

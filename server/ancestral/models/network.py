@@ -14,7 +14,7 @@ from ancestral.likelihoods.base import Likelihood
 from ancestral.models.data import DataSpec
 from ancestral.models.orders import Member, Order
 
-Encoding = Literal["int", "unit", "signed", "one-hot"]
+Encoding = Literal["int", "unit", "signed", "one-hot", "bits"]
 ParamsLayout = Literal["channels-first", "channels-last"]
 
 
@@ -23,7 +23,8 @@ class Network(nn.Module):
 
     `grid` is (H, W), (T,) or (N,). D counts the parameter vectors of a site: its dimensions, or 1
     under a joint likelihood. Encodings of codes with L levels: int as they are; unit x/(L-1);
-    signed 2x/(L-1)-1; one-hot with the levels as channels. Real values pass as they are.
+    signed 2x/(L-1)-1; one-hot with the levels as channels; bits with the binary digits as channels,
+    the highest first. Real values pass as they are.
     The module answers `channels-first` [B, D·P, *grid] or `channels-last` [B, (grid), D·P], with
     the parameters of one dimension side by side.
 
@@ -52,6 +53,12 @@ class Network(nn.Module):
         self.encoding = encoding
         self.params_layout = params_layout
         self.likelihood = likelihood
+        self.longest: int | None = None  # sites of an item of open length, where there is a limit
+
+    @property
+    def structure(self) -> str:
+        """What the values depend on beside the weights and the code of the family: nothing."""
+        return ""
 
     @property
     def vectors_per_site(self) -> int:
@@ -75,15 +82,26 @@ class Network(nn.Module):
 
     def encode(self, codes: Tensor) -> Tensor:
         """Codes as the module reads them."""
+        spread = self.spread(codes)
+        if spread.dim() == codes.dim():
+            return spread
+        if self.data.kind == "image":  # [B, C, H, W, K] -> [B, C·K, H, W]
+            return spread.permute(0, 1, 4, 2, 3).flatten(1, 2)
+        return spread.transpose(1, 2)
+
+    def spread(self, codes: Tensor) -> Tensor:
+        """Codes in their encoding: of the same shape, or with an axis of levels or bits behind."""
         levels = self.data.levels
         if levels is None or self.encoding == "int":
             return codes
         dtype = next(self.module.parameters()).dtype
         if self.encoding == "one-hot":
-            hot = F.one_hot(codes, levels).to(dtype)
-            if self.data.kind == "image":  # [B, C, H, W, L] -> [B, C·L, H, W]
-                return hot.permute(0, 1, 4, 2, 3).flatten(1, 2)
-            return hot.transpose(1, 2)
+            return F.one_hot(codes, levels).to(dtype)
+        if self.encoding == "bits":
+            count = (levels - 1).bit_length()
+            return torch.stack(
+                [(codes // 2**bit).remainder(2) for bit in reversed(range(count))], dim=-1
+            ).to(dtype)
         unit = codes.to(dtype) / (levels - 1)
         return unit if self.encoding == "unit" else 2 * unit - 1
 

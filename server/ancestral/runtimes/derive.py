@@ -43,7 +43,7 @@ def check(program: Program, network: Network, conditions: Sequence[ConditionSpec
     """The largest difference between stepped and forward params, over the params' scale."""
     sites = _length(program, network)
     values = _random_values(network, sites)
-    given = tuple(_random_condition(c, network, sites) for c in conditions)
+    given = tuple(random_condition(c, network, sites) for c in conditions)
     double = copy.deepcopy(network).double().eval()
     with torch.inference_mode():
         forward = double(_item(program, network, values), *given)[0]
@@ -108,7 +108,7 @@ def _length(program: Program, network: Network) -> int:
     if network.data.shape:
         return network.data.sites()
     reach = sum(s.ring.length for s in program.steps if s.ring)
-    return min(reach + 2 * _WINDOW, _LONGEST)
+    return min(reach + 2 * _WINDOW, network.longest or _LONGEST, _LONGEST)
 
 
 def _random_values(network: Network, sites: int) -> npt.NDArray[np.generic]:
@@ -119,11 +119,12 @@ def _random_values(network: Network, sites: int) -> npt.NDArray[np.generic]:
     return generator.integers(0, network.data.levels, shape)
 
 
-def _random_condition(spec: ConditionSpec, network: Network, sites: int) -> Tensor:
+def random_condition(spec: ConditionSpec, network: Network, sites: int) -> Tensor:
+    """A condition of batch one for an item of that many sites, float64 or a label."""
     generator = torch.Generator().manual_seed(0)
     if spec.kind == "label":
         return torch.randint(spec.classes or 1, (1,), generator=generator)
-    frames = [sites] if spec.kind == "series" else list(network.data.shape[1:])
+    frames = [-(-sites // spec.hop)] if spec.kind == "series" else list(network.data.shape[1:])
     shape = (1, spec.channels or 1, *frames)
     return torch.randn(shape, generator=generator, dtype=torch.float64)
 

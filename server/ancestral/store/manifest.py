@@ -12,7 +12,9 @@ from ancestral.media.codecs import Codec, from_config, lost_in_int16
 from ancestral.media.codecs import Linear as LinearCodec
 from ancestral.media.codecs import MuLaw as MuLawCodec
 from ancestral.media.codecs import Text as TextCodec
+from ancestral.models.axes import Layout
 from ancestral.models.data import ConditionSpec, DataSpec
+from ancestral.models.network import Encoding, ParamsLayout
 
 NAME = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -202,8 +204,22 @@ class Provenance(Part):
     metrics: dict[str, Finite] = Field(default_factory=dict)
 
 
+class GraphEnds(Part):
+    """How `graph.json` is read and answered: see `ancestral.compile.graph_network.Ends`."""
+
+    input_layout: str
+    params_layout: str
+    start: int | Literal["zeros", "unscored"] | None = None  # before the first value
+
+    @model_validator(mode="after")
+    def _layouts(self) -> Self:
+        Layout.parse(self.input_layout, "bchwtk")
+        Layout.parse(self.params_layout, "bchwtp")
+        return self
+
+
 class Manifest(Part):
-    """`model.json` as a whole."""
+    """`model.json` as a whole. The family `graph` has its operators in `graph.json`."""
 
     schema_version: Literal[1] = 1
     name: str
@@ -215,9 +231,10 @@ class Manifest(Part):
     conditions: tuple[Condition, ...] = ()
     order: Literal["raster", "time", "ensemble"] | tuple[int, ...] = "raster"  # position of a rank
     orders: dict[Label, tuple[int, ...]] = Field(default_factory=dict)  # of an ensemble, by name
-    predicts: Literal["same"] = "same"  # params at a site depend on earlier sites only
-    input_encoding: Literal["int", "unit", "signed", "one-hot"]
-    params_layout: Literal["channels-first", "channels-last"]
+    predicts: Literal["same", "next"] = "same"  # the site that the output at a site is for
+    input_encoding: Encoding
+    params_layout: ParamsLayout | None = None  # of a family
+    graph: GraphEnds | None = None  # of the family `graph`
     reference: Reference | None = None
     provenance: Provenance
 
@@ -225,6 +242,12 @@ class Manifest(Part):
     def _consistent(self) -> Self:
         if len(self.name) > 64 or not NAME.fullmatch(self.name):
             raise ValueError(f"name {self.name!r} is not of the form a-b_c.1, in lower case")
+        if (self.family == "graph") != (self.graph is not None):
+            raise ValueError("graph is for the family graph, and needed there")
+        if (self.params_layout is None) != (self.graph is not None):
+            raise ValueError("params_layout is for families, and needed there")
+        if self.predicts == "next" and (self.graph is None or self.graph.start is None):
+            raise ValueError("predicts next is for graphs, and needs a start")
         names = [condition.name for condition in self.conditions]
         if len(set(names)) < len(names):
             raise ValueError("two conditions have the same name")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import tempfile
@@ -17,13 +18,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ancestral import likelihoods, models
+from ancestral.compile.graph import Graph
+from ancestral.compile.graph_network import Ends, GraphNetwork
 from ancestral.likelihoods.base import Likelihood
+from ancestral.models.axes import Layout
 from ancestral.models.data import ConditionSpec, DataSpec
 from ancestral.models.network import Network
 from ancestral.store.errors import PackageError
-from ancestral.store.manifest import NAME, Manifest
+from ancestral.store.graph_file import graph_text, read_graph
+from ancestral.store.manifest import NAME, GraphEnds, Manifest
 
-MANIFEST, WEIGHTS, CARD = "model.json", "model.safetensors", "README.md"
+MANIFEST, WEIGHTS, CARD, GRAPH = "model.json", "model.safetensors", "README.md", "graph.json"
 DEFAULT = "default_version"  # a file beside the versions that pins one of them
 _LARGEST_MANIFEST = 16 * 2**20  # bytes
 
@@ -142,17 +147,34 @@ def read_manifest(path: Path) -> Manifest:
     return manifest
 
 
-def build(manifest: Manifest, file: Path) -> tuple[Network, Likelihood]:
-    """The network that the manifest describes, not yet with its weights; errors name `file`."""
+def build(manifest: Manifest, file: Path, graph: Graph | None = None) -> tuple[Network, Likelihood]:
+    """The network that the manifest describes, not yet with its weights; errors name `file`.
+
+    A graph is read from beside the manifest unless it is given.
+    """
     try:
         likelihood = likelihoods.from_config(manifest.likelihood)
     except (ValueError, TypeError, KeyError) as error:
         raise PackageError(file, f"likelihood: {error}") from error
+    network: Network
+    if manifest.graph is not None:
+        network = _graph_network(manifest, manifest.graph, likelihood, file, graph)
+    else:
+        network = _family_network(manifest, likelihood, file)
+    orders = {name: tuple(order.tolist()) for name, order in network.orders.items()}
+    if orders != manifest.orders:
+        raise PackageError(file, f"orders are not those of the network: {', '.join(orders)}")
+    network.eval()
+    _dry_run(network, [condition.spec for condition in manifest.conditions], file)
+    return network, likelihood
+
+
+def _family_network(manifest: Manifest, likelihood: Likelihood, file: Path) -> Network:
     if manifest.family not in models.FAMILIES:
         known = ", ".join(sorted(models.FAMILIES))
-        raise PackageError(file, f"unknown family {manifest.family!r}; known: {known}")
+        raise PackageError(file, f"unknown family {manifest.family!r}; known: {known}, graph")
     try:
-        network = models.build(
+        return models.build(
             manifest.family,
             manifest.hyperparameters,
             manifest.data.spec,
@@ -163,12 +185,33 @@ def build(manifest: Manifest, file: Path) -> tuple[Network, Likelihood]:
         )
     except (ValueError, TypeError, RuntimeError, KeyError) as error:
         raise PackageError(file, f"hyperparameters of {manifest.family}: {error}") from error
-    orders = {name: tuple(order.tolist()) for name, order in network.orders.items()}
-    if orders != manifest.orders:
-        raise PackageError(file, f"orders are not those of the network: {', '.join(orders)}")
-    network.eval()
-    _dry_run(network, [condition.spec for condition in manifest.conditions], file)
-    return network, likelihood
+
+
+def _graph_network(
+    manifest: Manifest,
+    described: GraphEnds,
+    likelihood: Likelihood,
+    file: Path,
+    graph: Graph | None,
+) -> GraphNetwork:
+    graph = read_graph(file.parent / GRAPH) if graph is None else graph
+    if len(graph.inputs) != 1 + len(manifest.conditions):
+        raise PackageError(
+            file, f"{len(manifest.conditions)} conditions for a graph with inputs {graph.inputs}"
+        )
+    length = manifest.data.length
+    ends = Ends(
+        Layout.parse(described.input_layout, "bchwtk"),
+        Layout.parse(described.params_layout, "bchwtp"),
+        manifest.input_encoding,
+        manifest.predicts,
+        described.start,
+        None if length is None else length.maximum,
+    )
+    try:
+        return GraphNetwork(graph, manifest.data.spec, likelihood, ends)
+    except (ValueError, KeyError) as error:
+        raise PackageError(file, str(error)) from error
 
 
 _DRY_SITES = 4  # of an item of open length
@@ -177,13 +220,14 @@ _DRY_SITES = 4  # of an item of open length
 def _dry_run(network: Network, conditions: Sequence[ConditionSpec], file: Path) -> None:
     """One pass over zeros: the manifest's data, conditions and likelihood must fit the family."""
     data = network.data
-    shape = data.shape or (_DRY_SITES,)
+    hops = [condition.hop for condition in conditions]
+    shape = data.shape or (math.lcm(_DRY_SITES, *hops),)
     grid = shape[1:] if data.kind == "image" else shape
     codes = torch.zeros((1, *shape), dtype=torch.int64 if data.levels else torch.float32)
     inputs = [
         torch.zeros(1, dtype=torch.int64)
         if condition.kind == "label"
-        else torch.zeros(1, condition.channels or 1, *grid)
+        else torch.zeros(1, condition.channels or 1, *_frames(condition, grid))
         for condition in conditions
     ]
     try:
@@ -192,6 +236,10 @@ def _dry_run(network: Network, conditions: Sequence[ConditionSpec], file: Path) 
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         reason = str(error).splitlines()[0]
         raise PackageError(file, f"the parts do not fit each other: {reason}") from error
+
+
+def _frames(condition: ConditionSpec, grid: Sequence[int]) -> Sequence[int]:
+    return [-(-grid[0] // condition.hop)] if condition.kind == "series" else grid
 
 
 def load_package(path: Path | str) -> Package:
@@ -219,16 +267,19 @@ def load_weights(network: Network, file: Path) -> None:
     tensors that are missing, unexpected, of another shape or type, NaN or infinite.
     """
     wanted = network.module.state_dict()
+    masks = isinstance(network, GraphNetwork)  # constants of a graph may hold −inf
     tensors: dict[str, torch.Tensor] = {}
     try:
         with safe_open(file, framework="pt") as stored:
             names = set(stored.keys())
             _compare_names(names, set(wanted), file)
             for name in sorted(names):
-                tensors[name] = _checked(stored.get_tensor(name), wanted[name], name, file)
+                tensors[name] = _checked(
+                    stored.get_tensor(name), wanted[name], name, file, infinite=masks
+                )
     except (OSError, SafetensorError) as error:
         raise PackageError(file, f"cannot be read: {error}") from error
-    network.module.load_state_dict(tensors)
+    network.module.load_state_dict(tensors, assign=True)
     network.requires_grad_(False)
 
 
@@ -240,7 +291,9 @@ def _compare_names(found: set[str], wanted: set[str], file: Path) -> None:
             raise PackageError(file, f"{what} tensor {first}{more}")
 
 
-def _checked(found: torch.Tensor, wanted: torch.Tensor, name: str, file: Path) -> torch.Tensor:
+def _checked(
+    found: torch.Tensor, wanted: torch.Tensor, name: str, file: Path, *, infinite: bool = False
+) -> torch.Tensor:
     if found.shape != wanted.shape:
         raise PackageError(
             file,
@@ -248,7 +301,7 @@ def _checked(found: torch.Tensor, wanted: torch.Tensor, name: str, file: Path) -
         )
     if found.is_floating_point() != wanted.is_floating_point():
         raise PackageError(file, f"tensor {name} is {found.dtype} where {wanted.dtype} is expected")
-    if not bool(torch.isfinite(found).all()):
+    if not bool((~torch.isnan(found) if infinite else torch.isfinite(found)).all()):
         raise PackageError(file, f"tensor {name} holds NaN or infinite values")
     return found.to(wanted.dtype)
 
@@ -261,6 +314,7 @@ def save_package(
     *,
     dtype: torch.dtype | None = None,
     replace: bool = False,
+    graph: Graph | None = None,
 ) -> Path:
     """Publish a package as `root/NAME/VERSION`: written beside it, checked, then renamed.
 
@@ -285,6 +339,8 @@ def save_package(
         save_file(stored, staging / WEIGHTS)
         (staging / WEIGHTS).chmod(0o644)  # safetensors writes for the owner alone
         (staging / MANIFEST).write_text(manifest_text(manifest), encoding="utf-8")
+        if graph is not None:
+            (staging / GRAPH).write_text(graph_text(graph), encoding="utf-8")
         (staging / CARD).write_text(card, encoding="utf-8")
         load_package(staging)
         _publish(staging, target)
