@@ -8,12 +8,17 @@ own result must be kept (`ring`). Nothing in it grows with the number of sites.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
+from ancestral.compile import sparsity
 from ancestral.compile.graph import Graph
 from ancestral.compile.place import Ints, Space, Table
+from ancestral.compile.sparsity import Pattern
 
 Phase = Literal["row", "site"]
+KNOWN_PATTERNS = 32  # patterns of sparse attention that a program remembers
+ATTENTION = ("scores", "mix", "attend")  # kinds of steps that read a cache of keys or values
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,16 +125,40 @@ class StepProgram:
         return self.columns if self.space == "grid" else 1
 
     def macs_per_item(self, sites: int) -> int:
-        """Multiply-adds to sample an item of so many sites, attention rows at half length."""
+        """Multiply-adds to sample an item of so many sites."""
         rows = -(-sites // self.columns) if self.space == "grid" else 1
         total = 0
         for step in self.steps:
             if step.phase == "row":
                 total += rows * step.extent[1] * step.macs
             else:
-                keys = (sites + 1) / 2 if step.kind in ("scores", "mix", "attend") else 1
-                total += int(sites * keys * step.macs)
+                times = self.keys_read(step, sites) if step.kind in ATTENTION else sites
+                total += times * step.macs
         return total
+
+    def pattern(self, step: Step, sites: int) -> Pattern | None:
+        """Which keys an attention step reads in items of so many sites; None: all earlier ones."""
+        found = self._patterns
+        wanted = (sparsity.mask_of(step), step.attrs["reach"], sites)
+        if wanted not in found:
+            if len(found) >= KNOWN_PATTERNS:
+                found.pop(next(iter(found)))
+            found[wanted] = sparsity.pattern_of(self, step, sites)
+        return found[wanted]
+
+    @cached_property
+    def _patterns(self) -> dict[tuple[str, int, int], Pattern | None]:
+        return {}
+
+    def keys_read(self, step: Step, sites: int) -> int:
+        """Keys that an attention step reads over an item of so many sites."""
+        pattern = self.pattern(step, sites)
+        return sites * (sites + 1) // 2 if pattern is None else pattern.total
+
+    def keys_kept(self, step: Step, sites: int) -> int:
+        """The most keys that an attention step keeps at once."""
+        pattern = self.pattern(step, sites)
+        return sites if pattern is None else pattern.most_alive(step.attrs["reach"])
 
     def describe(self) -> str:
         """One line per step, for people."""

@@ -15,11 +15,13 @@ from ancestral.models.distaug import DistAug
 from ancestral.models.fvsbn import FVSBN
 from ancestral.models.gated_pixelcnn import GatedPixelCNN
 from ancestral.models.image_gpt import ImageGPT
+from ancestral.models.image_transformer import ImageTransformer
 from ancestral.models.lmconv import LMConv
 from ancestral.models.made import MADE
 from ancestral.models.nade import NADE, RNADE
 from ancestral.models.network import Encoding, Network, ParamsLayout
 from ancestral.models.row_lstm import RowLSTM
+from ancestral.models.sparse_transformer import SparseTransformer
 from ancestral.models.wavenet import WaveNet
 
 __all__ = ["FAMILIES", "ConditionSpec", "DataSpec", "Network", "build", "layout"]
@@ -50,11 +52,13 @@ FAMILIES: dict[str, Family] = {
     "fvsbn": FVSBN,
     "gated-pixelcnn": GatedPixelCNN,
     "image-gpt": ImageGPT,
+    "image-transformer": ImageTransformer,
     "lmconv": LMConv,
     "made": MADE,
     "nade": NADE,
     "rnade": RNADE,
     "row-lstm": RowLSTM,
+    "sparse-transformer": SparseTransformer,
     "wavenet": WaveNet,
 }
 

@@ -17,7 +17,7 @@ def attention_kernel(caches: Caches, step: Step) -> Fetch:
     """A step that appends to its caches and reads them."""
     keys = caches.keys
     reads = [fetch(caches, o, step) for o in step.operands if isinstance(o, Read)]
-    heads, width = step.attrs["heads"], step.attrs["width"]
+    heads, width = step.attrs.get("heads", 1), step.attrs.get("width", 1)
     if step.kind == "scores":
 
         def scores(at: Stand) -> Tensor:
@@ -37,6 +37,15 @@ def attention_kernel(caches: Caches, step: Step) -> Fetch:
             return (weights[..., : past.shape[2]] @ past).reshape(at.n, -1)
 
         return mix
+    if step.kind == "softmax-keys":
+
+        def softmax(at: Stand) -> Tensor:
+            scores, own = reads[0](at), keys.valid(at, step)
+            if own is not None:
+                scores = scores.masked_fill(~own, float("-inf"))
+            return scores.softmax(-1)
+
+        return softmax
     masks = [lookup(caches, o, step) for o in step.operands if isinstance(o, Table)]
 
     def attend(at: Stand) -> Tensor:

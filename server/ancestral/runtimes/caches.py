@@ -57,7 +57,7 @@ class Caches:
         if sites > self._capacity:
             self._capacity = sites
             self.tables.read_constants(sites)
-        self.keys.reserve(self._capacity)
+        self.keys.reserve(self._capacity, self.stand)
 
     def open(
         self, conditions: tuple[Tensor, ...], values: Tensor | None, rank: int, sites: int

@@ -147,7 +147,7 @@ def lookup(caches: Caches, table: Table, step: Step, elements: Ints | None = Non
 
     entry = here if axes else everywhere
     if keyed:
-        return lambda at: caches.keys.visible(entry(at), step)
+        return lambda at: caches.keys.visible(at, entry(at), step)
     if pick is None:
         return entry
     chosen = pick

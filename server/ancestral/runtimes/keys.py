@@ -1,26 +1,38 @@
-"""Key and value caches of attention: what each slot's past positions offer."""
+"""Key and value caches of attention: what each slot's past positions offer.
+
+Dense attention keeps the key of every position. Where a mask leaves few keys to each query, a cache
+holds the keys that a later query still reads, and a step gathers those of its own query.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from ancestral.compile.program import Read, Step, StepProgram
+from ancestral.compile.program import ATTENTION, Read, Step, StepProgram
+from ancestral.compile.sparsity import root
+from ancestral.runtimes.places import Places
 from ancestral.runtimes.stand import Stand
-
-ATTENTION = ("scores", "mix", "attend")
 
 
 class KeyCaches:
-    """Per attention step, what its keys (and values) were: [slots, heads, sites, width]."""
+    """Per attention step, what its keys (and values) were: [slots, heads, places, width].
+
+    Dense, key j is at place j.
+    """
 
     def __init__(
         self, program: StepProgram, slots: int, dtype: torch.dtype, device: torch.device
     ) -> None:
+        self._program = program
         self._steps = [s for s in program.steps if s.kind in ATTENTION]
         self._sources = {s.name: s for s in program.steps}
         self._shape = (slots, dtype, device)
         self._stores: dict[tuple[str, int], Tensor] = {}
+        self._places: dict[str, Places] = {}  # of the steps that are sparse
+        keyed = [s for s in program.steps if s.keyed]
+        roots = {s.name: root(self._sources, s) for s in (*self._steps, *keyed)}
+        self._roots = {name: found.name for name, found in roots.items() if found}
         self.capacity = 0
 
     def operands(self, step: Step) -> list[tuple[int, Read]]:
@@ -31,17 +43,28 @@ class KeyCaches:
         last = step.kind == "attend" and operand == 2
         return int(step.attrs["value_width"] if last else step.attrs["width"])
 
-    def reserve(self, sites: int) -> None:
+    def reserve(self, sites: int, at: Stand) -> None:
+        """Make room for items of that many sites; what running slots hold moves to its place."""
         if sites <= self.capacity:
             return
         slots, dtype, device = self._shape
         for step in self._steps:
+            before = self._places.pop(step.name, None)
+            pattern = self._program.pattern(step, sites)
+            if pattern is not None:
+                self._places[step.name] = Places(pattern, step.attrs["reach"], device)
+            after = self._places.get(step.name)
+            capacity = sites if after is None else after.capacity
             for i, _ in self.operands(step):
-                shape = (slots, step.attrs["heads"], sites, self.width(step, i))
+                shape = (slots, step.attrs["heads"], capacity, self.width(step, i))
                 grown = torch.zeros(shape, dtype=dtype, device=device)
                 old = self._stores.get((step.name, i))
-                if old is not None:
+                if old is not None and before is None and after is None:
                     grown[:, :, : old.shape[2]] = old
+                elif old is not None:
+                    for slot, rank in enumerate(at.ranks[: at.n]):
+                        query = rank - 1 - step.lead[1]
+                        _move(old[slot], grown[slot], before, after, query, step.attrs["reach"])
                 self._stores[step.name, i] = grown
         self.capacity = sites
 
@@ -54,7 +77,7 @@ class KeyCaches:
     def slot_bytes(self, sites: int) -> int:
         size = torch.empty(0, dtype=self._shape[1]).element_size()
         return sum(
-            sites * step.attrs["heads"] * self.width(step, i) * size
+            self._program.keys_kept(step, sites) * step.attrs["heads"] * self.width(step, i) * size
             for step in self._steps
             for i, _ in self.operands(step)
         )
@@ -63,30 +86,52 @@ class KeyCaches:
         """Fill a slot's caches with the keys that sites before `rank` have appended."""
         for step in self._steps:
             reach, lead = step.attrs["reach"], step.lead[1]
+            places = self._places.get(step.name)
             for i, read in self.operands(step):
                 source = found[read.source]
                 pick = source if read.pmap is None else source[:, torch.from_numpy(read.pmap)]
                 store = self.store(step, i)
                 # key j is element j + shift of its source, appended at rank j − reach + lead
                 shift = lead - self._sources[read.source].lead[1] - reach - read.taps[0][0]
-                last = min(rank - lead + reach, store.shape[2])
-                for j in range(max(-shift, 0), max(last, 0)):
-                    if j + shift < len(pick):
-                        store[at, :, j] = pick[j + shift].reshape(store.shape[1], store.shape[3])
+                last = min(rank - lead + reach, self.capacity)
+                keys = range(max(-shift, 0), max(last, 0))
+                for j in keys if places is None else places.alive(rank - 1 - lead).tolist():
+                    if 0 <= j + shift < len(pick):
+                        place = j if places is None else int(places.place[j])
+                        store[at, :, place] = pick[j + shift].reshape(
+                            store.shape[1], store.shape[3]
+                        )
 
-    def visible(self, entry: Tensor, step: Step) -> Tensor:
-        """A table's row of keys, cut to those that exist: [1 or slots, heads or 1, keys]."""
+    # ------------------------------------------------------------------ at a site
+
+    def _rows(self, at: Stand, step: Step) -> tuple[Tensor, Tensor, Tensor | None] | None:
+        """The places, keys and validity of the slots' own queries; None where dense."""
+        name = self._roots.get(step.name, step.name)
+        places = self._places.get(name)
+        return None if places is None else places.rows(at.rank(-self._sources[name].lead[1]))
+
+    def visible(self, at: Stand, entry: Tensor, step: Step) -> Tensor:
+        """A table's row of keys, cut to those that are read: [1 or slots, heads or 1, keys]."""
         entry = entry if entry.dim() == 3 else entry[None]
-        return entry[..., : self._length]
+        rows = self._rows(at, step)
+        if rows is None:
+            return entry[..., : self._length]
+        if rows[1].dim() == 1:
+            return entry.index_select(-1, rows[1])
+        index = rows[1][:, None].expand(-1, entry.shape[1], -1)
+        return entry.expand(at.n, -1, -1).gather(-1, index)
 
     _length = 0
 
     def append(self, at: Stand, step: Step, operand: int, value: Tensor) -> Tensor:
-        """Add this site's key and return all of them: [slots, heads, keys, width]."""
+        """Add this site's key and return those that are read: [slots, heads, keys, width]."""
         store = self.store(step, operand)
         _, heads, _, width = store.shape
         value = value.reshape(at.n, heads, width)
         newest = step.attrs["reach"] - step.lead[1]
+        places = self._places.get(step.name)
+        if places is not None:
+            return self._append_sparse(at, step, store, value, places)
         highest = max(at.ranks[: at.n]) + newest
         if at.uniform:
             if highest >= 0:
@@ -99,10 +144,59 @@ class KeyCaches:
         self._length = min(max(highest + 1, 1), store.shape[2])
         return store[: at.n, :, : self._length]
 
+    def _append_sparse(
+        self, at: Stand, step: Step, store: Tensor, value: Tensor, places: Places
+    ) -> Tensor:
+        newest = step.attrs["reach"] - step.lead[1]
+        if at.uniform:
+            key = at.ranks[0] + newest
+            place = int(places.place[key]) if 0 <= key < len(places.place) else -1
+            if place >= 0:
+                store[: at.n, :, place] = value
+        else:
+            index = at.rank_index + newest
+            at_place = places.place_index[index.clamp(0, len(places.place) - 1)]
+            keep = (index >= 0) & (index < len(places.place)) & (at_place >= 0)
+            slots = torch.arange(at.n, device=at.device)
+            store[slots[keep], :, at_place[keep]] = value[keep]
+        chosen, _, _ = places.rows(at.rank(-step.lead[1]))
+        if chosen.dim() == 1:
+            return store[: at.n].index_select(2, chosen)
+        _, heads, _, width = store.shape
+        return store[: at.n].gather(2, chosen[:, None, :, None].expand(-1, heads, -1, width))
+
     def past(self, at: Stand, step: Step) -> Tensor | None:
         """Which keys each slot has, [slots, 1, keys]; None where all of them have all."""
         if at.uniform:
             return None
+        valid = self.valid(at, step)
+        if valid is not None:
+            return valid
         newest = at.rank_index + (step.attrs["reach"] - step.lead[1])
         seen: Tensor = torch.arange(self._length, device=at.device) <= newest[:, None]
         return seen[:, None]
+
+    def valid(self, at: Stand, step: Step) -> Tensor | None:
+        """Which of the gathered keys are the slots' own, [slots, 1, keys]; None where all are."""
+        rows = self._rows(at, step)
+        return None if rows is None or rows[2] is None else rows[2][:, None]
+
+
+def _move(
+    old: Tensor, new: Tensor, before: Places | None, after: Places | None, query: int, reach: int
+) -> None:
+    """One slot's keys [heads, places, width] from the places of one pattern to another's."""
+    if after is not None:
+        keys = after.alive(query)
+    elif before is not None:
+        keys = before.alive(query)
+    else:
+        return
+    if before is not None:
+        keys = keys[keys < len(before.place)]
+        keys = keys[before.place[keys] >= 0]
+        keys = keys[before.pattern.last[keys] > query]
+    keys = keys[keys < (old.shape[1] if before is None else len(before.place))]
+    source = keys if before is None else before.place[keys]
+    target = keys if after is None else after.place[keys]
+    new[:, torch.from_numpy(target)] = old[:, torch.from_numpy(source)]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ancestral.compile.place import Fixed, Ints, Table
-from ancestral.compile.program import Absent, Read, Step, StepProgram
+from ancestral.compile.program import ATTENTION, Absent, Read, Step, StepProgram
 from ancestral.runtimes.attention import attention_kernel
 from ancestral.runtimes.caches import Caches
 from ancestral.runtimes.fetch import Fetch, fetch, lookup
@@ -100,7 +100,7 @@ class Lattice:
 
     def _plan(self, step: Step, weights: Any, elements: Ints | None) -> Callable[[], None]:
         """The step as a function: fetch, compute, keep."""
-        if step.kind in ("scores", "mix", "attend"):
+        if step.kind in ATTENTION or step.kind == "softmax-keys":
             compute = attention_kernel(self.caches, step)
         else:
             compute = self._arithmetic(step, weights, elements)
