@@ -38,9 +38,9 @@ def test_every_operation_is_described(document: dict[str, Any]) -> None:
         for verb, operation in item.items()
     ]
     assert {path for path, _, _ in operations} == {
-        "/log_prob", "/sample", "/sample/{id}", "/jobs/{id}", "/jobs/{id}/events", "/models",
-        "/models/{name}", "/models/{name}/load", "/models/{name}/unload", "/health/live",
-        "/health/ready", "/metrics",
+        "/embed", "/log_prob", "/sample", "/sample/{id}", "/jobs/{id}", "/jobs/{id}/events",
+        "/models", "/models/{name}", "/models/{name}/load", "/models/{name}/unload",
+        "/health/live", "/health/ready", "/metrics",
     }  # fmt: skip
     for _, _, operation in operations:
         assert operation["summary"]

@@ -15,11 +15,11 @@ from prometheus_client import CollectorRegistry
 from starlette.responses import Response
 
 from ancestral import __version__
-from ancestral.api import health, jobs, log_prob, models, problems, sample, stream
+from ancestral.api import embed, health, jobs, log_prob, models, problems, sample, stream
 from ancestral.api.catalogue import Catalogue
 from ancestral.api.health import StepWatch
 from ancestral.api.middleware import BodyLimit, RequestId
-from ancestral.api.schemas import LogProbBody
+from ancestral.api.schemas import EmbedBody, LogProbBody
 from ancestral.api.services import ApiMetrics, Services
 from ancestral.broker import MemoryQueue
 from ancestral.engine.limits import Limits
@@ -81,7 +81,7 @@ def create_app(settings: Settings | None = None, loader: Loader | None = None) -
     app.state.services = services
     app.state.watch = StepWatch()
     problems.install(app)
-    for part in (log_prob, sample, jobs, models, health, stream):
+    for part in (log_prob, embed, sample, jobs, models, health, stream):
         app.include_router(part.router)
     _mount_page(app, PAGE)
     _describe_bodies(app)
@@ -97,8 +97,9 @@ def _describe_bodies(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = plain()
-            body = LogProbBody.model_json_schema(ref_template="#/components/schemas/{model}")
-            document["components"]["schemas"] |= body.pop("$defs") | {"LogProbBody": body}
+            for model in (LogProbBody, EmbedBody):
+                body = model.model_json_schema(ref_template="#/components/schemas/{model}")
+                document["components"]["schemas"] |= body.pop("$defs") | {model.__name__: body}
         return plain()
 
     app.openapi = openapi  # type: ignore[method-assign]

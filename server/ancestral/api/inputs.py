@@ -7,7 +7,7 @@ import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +16,14 @@ from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 
 from ancestral.api.problems import Problem, of_validation
-from ancestral.api.schemas import File, LogProbBody, LogProbOptions
+from ancestral.api.schemas import EmbedBody, File, ItemOptions, LogProbBody
 from ancestral.media import MEDIA_TYPES, MediaError, decode, from_nested
 from ancestral.store import Manifest
 
 Array = npt.NDArray[Any]
+Options = TypeVar("Options", bound=ItemOptions)
 FORM = "multipart/form-data"
+FILE_TYPES = ("image/png", "image/jpeg", "audio/wav", "application/x-npy", "text/plain")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,24 +36,31 @@ class Raw:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """A scoring request, its items not yet read."""
+class Ask(Generic[Options]):
+    """A request about items, not yet read."""
 
-    options: LogProbOptions
+    options: Options
     items: list[Raw]
 
 
-async def read_ask(request: Request) -> Ask:
-    """Read a request by its content type. Raises a problem naming the field at fault."""
+async def read_ask(
+    request: Request, body: type[LogProbBody] | type[EmbedBody], options: type[Options]
+) -> Ask[Options]:
+    """Read a request by its content type: in JSON it is a `body`, else files beside `options`.
+
+    Raises a problem naming the field at fault.
+    """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
         if kind == "application/json":
-            return _from_json(await _json(request))
+            document = body.model_validate(await _json(request))
+            assert isinstance(document, options)
+            return Ask(document, _items(document))
         if kind == FORM:
-            return await _from_form(request)
+            return await _from_form(request, options)
         if kind in MEDIA_TYPES or kind in ("", "application/octet-stream"):
-            options = _options(dict(request.query_params.multi_items()))
-            return Ask(options, [Raw("body", await request.body(), kind)])
+            query = dict(request.query_params.multi_items())
+            return Ask(_options(query, options), [Raw("body", await request.body(), kind)])
     except ValidationError as error:
         raise of_validation(error) from error
     read = ", ".join(["application/json", FORM, *MEDIA_TYPES])
@@ -67,8 +76,7 @@ async def _json(request: Request) -> Any:
         raise Problem.of_field("body", f"is not JSON: {error}", 400) from error
 
 
-def _from_json(document: Any) -> Ask:
-    body = LogProbBody.model_validate(document)
+def _items(body: LogProbBody | EmbedBody) -> list[Raw]:
     items = []
     for index, entry in enumerate(body.inputs):
         field = f"inputs[{index}]"
@@ -78,7 +86,7 @@ def _from_json(document: Any) -> Ask:
             items.append(Raw(field, entry.encode(errors="surrogatepass"), "text/plain"))
         else:
             items.append(Raw(field, entry))
-    return Ask(body, items)
+    return items
 
 
 def _base64(field: str, text: str) -> bytes:
@@ -90,7 +98,7 @@ def _base64(field: str, text: str) -> bytes:
         raise Problem.of_field(f"{field}.data", f"is not base64: {error}") from error
 
 
-async def _from_form(request: Request) -> Ask:
+async def _from_form(request: Request, options: type[Options]) -> Ask[Options]:
     async with request.form() as form:
         items: list[Raw] = []
         fields: dict[str, str] = {}
@@ -102,13 +110,13 @@ async def _from_form(request: Request) -> Ask:
                 fields[name] = value
     if not items:
         raise Problem.of_field("files", "there is no file among the parts")
-    return Ask(_options(fields), items)
+    return Ask(_options(fields, options), items)
 
 
-def _options(fields: Mapping[str, str]) -> LogProbOptions:
+def _options(fields: Mapping[str, str], model: type[Options]) -> Options:
     """Options from a form or a query string, where everything is text."""
     options: dict[str, Any] = dict(fields)
-    for name in ("condition", "marginal", "fit", "priority", "timeout_seconds"):
+    for name in ("condition", "marginal", "fit", "layer", "priority", "timeout_seconds"):
         if name in options:
             try:
                 options[name] = json.loads(options[name])
@@ -116,7 +124,7 @@ def _options(fields: Mapping[str, str]) -> LogProbOptions:
                 raise Problem.of_field(name, f"is not JSON: {options[name]!r:.100}") from error
     if "return" in options:
         options["return"] = [part.strip() for part in options["return"].split(",")]
-    return LogProbOptions.model_validate(options)
+    return model.model_validate(options)
 
 
 def read_item(raw: Raw, manifest: Manifest, fit: bool) -> tuple[Array, list[str]]:

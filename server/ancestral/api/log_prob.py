@@ -14,7 +14,7 @@ from ancestral.api.inputs import Ask, read_ask, read_item, rows_of
 from ancestral.api.problems import Problem
 from ancestral.api.results import JSON, PNG, item_maps, scored
 from ancestral.api.routes import PROBLEMS, accepted, asynchronous, gone
-from ancestral.api.schemas import LogProbAnswer
+from ancestral.api.schemas import ItemOptions, LogProbAnswer, LogProbBody, LogProbOptions
 from ancestral.api.services import Services, new_id, services_of
 from ancestral.broker import Job
 from ancestral.engine.request import ScoreRequest, check_condition, pack_items
@@ -74,7 +74,7 @@ _QUERY = [
 )
 async def log_prob(request: Request) -> Response:
     services = services_of(request)
-    ask = await read_ask(request)
+    ask = await read_ask(request, LogProbBody, LogProbOptions)
     manifest = await services.served(ask.options.model)
     kind = preferred(request.headers.get("accept"), [JSON, PNG])
     job = await score_job(services, ask, manifest, kind)
@@ -95,24 +95,16 @@ async def log_prob(request: Request) -> Response:
     return JSONResponse(await asyncio.to_thread(scored, job, entries[-1], manifest))
 
 
-async def score_job(services: Services, ask: Ask, manifest: Manifest, kind: str) -> Job:
-    """A checked scoring job. One bad item of several fails alone; all bad is a problem."""
-    options, limit = ask.options, services.settings.max_items
-    if len(ask.items) > limit:
-        raise Problem.of_field("inputs", f"{limit} items at most, not {len(ask.items)}")
+async def score_job(
+    services: Services, ask: Ask[LogProbOptions], manifest: Manifest, kind: str
+) -> Job:
+    """A checked scoring job."""
+    options = ask.options
     if kind == PNG and len(ask.items) > 1:
         raise Problem.of_field("inputs", f"{PNG} shows one item, not {len(ask.items)}")
-    check_condition(manifest, options.condition, len(ask.items), optional=options.marginal)
-    items, context, problems = await asyncio.to_thread(_read_items, ask, manifest)
-    if not items:
-        raise problems[0] if len(problems) == 1 else _all_bad(problems)
-    kept = [index for index, entry in enumerate(context) if "error" not in entry]
-    condition = rows_of(manifest, options.condition, len(ask.items), kept)
-    if manifest.data.length is not None:
-        for item in items:
-            check_condition(
-                manifest, condition, len(items), sites=len(item), optional=options.marginal
-            )
+    items, context, condition = await checked_items(
+        services, ask, manifest, marginal=options.marginal
+    )
     maps = kind == PNG or bool({"per_dim", "heat_map"} & set(options.returned))
     shapes, payload = pack_items(items, manifest.data.levels)
     request = ScoreRequest(
@@ -136,7 +128,30 @@ async def score_job(services: Services, ask: Ask, manifest: Manifest, kind: str)
     )
 
 
-def _read_items(ask: Ask, manifest: Manifest) -> tuple[list[Any], list[Any], list[Problem]]:
+async def checked_items(
+    services: Services, ask: Ask[Any], manifest: Manifest, *, marginal: bool = False
+) -> tuple[list[Any], list[dict[str, Any]], dict[str, Any] | None]:
+    """Items that could be read, what is to be said of all of them, and the condition of the former.
+
+    One bad item of several fails alone; all bad is a problem, as is a bad condition.
+    """
+    options: ItemOptions = ask.options
+    limit = services.settings.max_items
+    if len(ask.items) > limit:
+        raise Problem.of_field("inputs", f"{limit} items at most, not {len(ask.items)}")
+    check_condition(manifest, options.condition, len(ask.items), optional=marginal)
+    items, context, problems = await asyncio.to_thread(_read_items, ask, manifest)
+    if not items:
+        raise problems[0] if len(problems) == 1 else _all_bad(problems)
+    kept = [index for index, entry in enumerate(context) if "error" not in entry]
+    condition = rows_of(manifest, options.condition, len(ask.items), kept)
+    if manifest.data.length is not None:
+        for item in items:
+            check_condition(manifest, condition, len(items), sites=len(item), optional=marginal)
+    return items, context, condition
+
+
+def _read_items(ask: Ask[Any], manifest: Manifest) -> tuple[list[Any], list[Any], list[Problem]]:
     items: list[Any] = []
     context: list[dict[str, Any]] = []
     problems: list[Problem] = []

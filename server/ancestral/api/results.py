@@ -143,6 +143,8 @@ def require_one(count: int, kind: str) -> None:
 
 def scored(job: Job, last: Entry, manifest: Manifest) -> dict[str, Any]:
     """A finished scoring job: of each item what was asked for, or why it could not be read."""
+    if job.request["embed"]:
+        return embedded(job, last)
     context = job.request["context"]
     returned = context["return"]
     scores = iter(last.data["scores"])
@@ -174,6 +176,43 @@ def scored(job: Job, last: Entry, manifest: Manifest) -> dict[str, Any]:
         "results": results,
         "seconds": last.data["seconds"],
     }
+
+
+def embedded(job: Job, last: Entry) -> dict[str, Any]:
+    """A finished job of representations: of each item its vector, or why it could not be read."""
+    vectors = embeddings(job, last)
+    scores = iter(last.data["scores"])
+    results: list[dict[str, Any]] = []
+    layers = set()
+    for index, item in enumerate(job.request["context"]["items"]):
+        if "error" in item:
+            results.append({"index": index, "error": item["error"]})
+            continue
+        score = next(scores)
+        if "error" in score:
+            error = Problem.of_event(score["error"]).document()
+            results.append({"index": index, "error": error})
+        else:
+            layers.add(score["layer"])
+            result: dict[str, Any] = {"index": index, "embedding": vectors[index].tolist()}
+            results.append(result | ({"fit": item["fit"]} if item["fit"] else {}))
+    return {
+        "job": job.id,
+        "model": job.model,
+        "layer": layers.pop(),
+        "width": vectors.shape[1],
+        "results": results,
+        "seconds": last.data["seconds"],
+    }
+
+
+def embeddings(job: Job, last: Entry) -> Array:
+    """Representations float32 [items, width]; rows of NaN for items that failed."""
+    read = np.frombuffer(last.payload, dtype="<f8").reshape(job.items, -1).astype(np.float32)
+    context = job.request["context"]["items"]
+    found = np.full((len(context), read.shape[1]), np.nan, dtype=np.float32)
+    found[[index for index, item in enumerate(context) if "error" not in item]] = read
+    return found
 
 
 def item_maps(job: Job, last: Entry, manifest: Manifest) -> list[Array]:

@@ -88,13 +88,18 @@ class File(Body):
     content_type: str | None = None
 
 
-class LogProbOptions(Queued):
-    """What a scoring request says beside its items."""
+class ItemOptions(Queued):
+    """What requests about the client's items have in common."""
 
     condition: dict[str, Any] | None = Field(None, description="by name; a list holds one per item")
+    fit: bool = Field(False, description="resize, resample and cast, and say so")
+
+
+class LogProbOptions(ItemOptions):
+    """What a scoring request says beside its items."""
+
     returned: list[Returned] = Field(list(RETURNED), alias="return", min_length=1)
     marginal: bool = Field(False, description="sum out labels that the condition does not give")
-    fit: bool = Field(False, description="resize, resample and cast, and say so")
 
 
 class LogProbBody(LogProbOptions):
@@ -111,6 +116,34 @@ class LogProbBody(LogProbOptions):
                     "model": "made-binarized-mnist",
                     "inputs": [{"data": "iVBORw0KGgo…", "content_type": "image/png"}],
                     "return": ["log_prob", "bits_per_dim", "percentile"],
+                }
+            ]
+        }
+    )
+
+
+class EmbedOptions(ItemOptions):
+    """What a request for representations says beside its items."""
+
+    layer: int | None = Field(
+        None, ge=1, description="the hidden state after that many layers; half of them if absent"
+    )
+
+
+class EmbedBody(EmbedOptions):
+    """A request for representations in JSON."""
+
+    inputs: list[list[Any] | str | File] = Field(
+        min_length=1, description="items: nested numbers, text, or files in base64"
+    )
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "model": "image-gpt-binary-mnist",
+                    "inputs": [{"data": "iVBORw0KGgo…", "content_type": "image/png"}],
+                    "layer": 2,
                 }
             ]
         }
@@ -154,6 +187,24 @@ class LogProbAnswer(BaseModel):
     job: str
     model: str
     results: list[ItemScore]
+    seconds: float
+
+
+class ItemEmbedding(BaseModel):
+    """One item's representation."""
+
+    index: int
+    embedding: list[float] | None = None
+    fit: list[str] | None = Field(None, description="the steps that `fit` took")
+    error: ProblemDocument | None = None
+
+
+class EmbedAnswer(BaseModel):
+    job: str
+    model: str
+    layer: int
+    width: int
+    results: list[ItemEmbedding]
     seconds: float
 
 

@@ -20,6 +20,7 @@ from ancestral.engine.sampling import Chunk, Samples, collect, drive, fresh_seed
 from ancestral.engine.scoring import Score, checked_item, item_list, score_of
 from ancestral.runtimes.base import Runtime, Sampling, SlotRequest
 from ancestral.runtimes.derive import derive
+from ancestral.runtimes.embedder import chosen_layer, embed
 from ancestral.runtimes.naive import NaiveRuntime
 from ancestral.runtimes.reference import ReferenceRuntime
 from ancestral.runtimes.scorer import Scorer
@@ -203,6 +204,29 @@ class Model:
             per_bits=reference is not None and reference.unit == "-bits/dim",
             marginalised=marginalised,
         )
+
+    def layer(self, layer: int | None = None) -> int:
+        """The layer that `embed` takes, 1 … the last. Raises LayerError for what is not there."""
+        return chosen_layer(self.network, layer)
+
+    def embed(
+        self, items: Any, condition: Condition | None = None, *, layer: int | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Hidden states after `layer` layers (the middle one), averaged over positions: [B, width].
+
+        `items` as for `log_prob`, of one shape. Raises LayerError, ItemError or ConditionError.
+        """
+        chosen = self.layer(layer)
+        entries = item_list(self.data, items)
+        codes = [checked_item(self.data, index, entry) for index, entry in enumerate(entries)]
+        rows = self.conditions_from(condition, len(codes))
+        return self.embed_rows(torch.stack(codes), rows, chosen)
+
+    def embed_rows(
+        self, codes: torch.Tensor, rows: Sequence[torch.Tensor], layer: int
+    ) -> npt.NDArray[np.float32]:
+        """Represent checked items [B, *shape] in one go."""
+        return embed(self.network, codes, rows, layer).numpy()
 
     def stream(
         self,

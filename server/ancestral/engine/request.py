@@ -68,6 +68,8 @@ class ScoreRequest:
     condition: Mapping[str, Any] | None = None
     marginal: bool = False
     per_dim: bool = False  # whether the answer's payload holds the maps, float64 [S, C] each
+    embed: bool = False  # represent the items instead: the payload holds float64 [width] each
+    layer: int | None = None  # whose hidden state; None: the middle one
     context: Mapping[str, Any] = field(default_factory=dict)  # the API's own, for the answer
 
     def to_json(self) -> dict[str, Any]:

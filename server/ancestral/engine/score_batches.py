@@ -27,6 +27,7 @@ from ancestral.engine.scoring import Score, checked_item
 from ancestral.engine.work import failure, refusal
 
 logger = logging.getLogger("ancestral.engine")
+Vector = npt.NDArray[np.float64]  # a representation, [width]
 Rows = tuple[torch.Tensor | None, ...]
 
 
@@ -45,6 +46,7 @@ class _Work:
             len(self.codes),
             optional=self.request.marginal,
         )
+        self.layer = model.layer(self.request.layer) if self.request.embed else None
         self.results: list[dict[str, Any] | None] = [None] * len(self.codes)
         self.maps: list[npt.NDArray[np.float64] | None] = [None] * len(self.codes)
         self.pulled = now
@@ -134,7 +136,8 @@ class ScoreBatches:
         self._works[job.id] = work
         for index, code in enumerate(work.codes):
             shapes = tuple(None if row is None else row.shape[1:] for row in work.rows)
-            self._units.append(_Unit(work, index, (job.priority, code.shape, shapes), now))
+            key = (job.priority, code.shape, shapes, work.layer)
+            self._units.append(_Unit(work, index, key, now))
 
     def drop(self, jobs: Collection[str]) -> None:
         """End jobs on request."""
@@ -183,17 +186,29 @@ class ScoreBatches:
             self._metrics.queued.labels(self._label).observe(waited)
             self._out.append(work.publication("started", {"model": self._label}))
 
-    def _score(self, units: Sequence[_Unit]) -> list[Score]:
+    def _score(self, units: Sequence[_Unit]) -> Sequence[Score | Vector]:
         codes = torch.stack([unit.work.codes[unit.index] for unit in units])
         rows = [unit.work.row(unit.index) for unit in units]
         joined: list[torch.Tensor | None] = []
         for parts in zip(*rows, strict=True):
-            given = [part for part in parts if part is not None]
-            joined.append(torch.cat(given) if given else None)
-        return self._model.score_rows(codes, joined)
+            there = [part for part in parts if part is not None]
+            joined.append(torch.cat(there) if there else None)
+        layer = units[0].work.layer
+        if layer is None:
+            return self._model.score_rows(codes, joined)
+        given = [row for row in joined if row is not None]  # all: a label is never summed out here
+        return list(self._model.embed_rows(codes, given, layer).astype(np.float64))
 
-    def _finish(self, units: Sequence[_Unit], scores: Sequence[Score]) -> None:
-        for unit, score in zip(units, scores, strict=True):
+    def _finish(self, units: Sequence[_Unit], found: Sequence[Score | Vector]) -> None:
+        for unit, score in zip(units, found, strict=True):
+            if not isinstance(score, Score):
+                size = unit.work.codes[unit.index].numel()
+                unit.work.results[unit.index] = {"layer": unit.work.layer, "dimensions": size}
+                unit.work.maps[unit.index] = score
+                self._metrics.dimensions.labels(self._label).inc(size)
+                if unit.work.done:
+                    self._complete(unit.work)
+                continue
             unit.work.results[unit.index] = {
                 "log_prob": score.log_prob,
                 "bits_per_dim": score.bits_per_dim,
@@ -228,11 +243,13 @@ class ScoreBatches:
             self._end(work, work.publication("failed", errors[0]))
             return
         payload = b""
-        if work.request.per_dim:
+        if work.request.per_dim or work.request.embed:
+            width = next((found.size for found in work.maps if found is not None), 0)
             payload = b"".join(
-                (np.full(code.numel(), np.nan) if nats is None else nats).astype("<f8").tobytes()
-                for nats, code in zip(work.maps, work.codes, strict=True)
-            )
+                (np.full(code.numel() if work.layer is None else width, np.nan)
+                 if found is None else found).astype("<f8").tobytes()
+                for found, code in zip(work.maps, work.codes, strict=True)
+            )  # fmt: skip
         data = {"scores": work.results, "seconds": seconds}
         self._end(work, work.publication("done", data, payload))
 

@@ -33,6 +33,7 @@ class ImageGPT(nn.Module):
 
     reads: ClassVar[Encoding] = "int"
     answers: ClassVar[ParamsLayout] = "channels-last"
+    represents: ClassVar[str] = "blocks"
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, Self, get_args
 
 import torch
@@ -59,6 +59,15 @@ class Network(nn.Module):
     def structure(self) -> str:
         """What the values depend on beside the weights and the code of the family: nothing."""
         return ""
+
+    @property
+    def layers(self) -> Sequence[nn.Module]:
+        """Layers whose hidden states [B, positions, width] represent an item.
+
+        A family that has them names their list in `represents`; none where it does not.
+        """
+        name = getattr(self.module, "represents", None)
+        return () if name is None else tuple(getattr(self.module, name))
 
     @property
     def vectors_per_site(self) -> int:
