@@ -125,6 +125,17 @@ def test_fit_jpeg_and_palette() -> None:
     assert len(steps) == 2
 
 
+def test_a_grey_picture_is_one_of_colours_to_a_palette() -> None:
+    buffer = io.BytesIO()
+    Image.new("L", (4, 4), 7).save(buffer, format="PNG")
+    data = DataSpec(kind="image", shape=(1, 4, 4), levels=2)
+    item, steps = decode(buffer.getvalue(), None, data, Palette(((0, 0, 0), (7, 7, 7))))
+    assert (item == 1).all()
+    assert steps == []
+    with pytest.raises(MediaError, match=r"colour \[7, 7, 7\] is not in the palette"):
+        decode(buffer.getvalue(), None, data, Palette(((0, 0, 0), (7, 7, 8))))
+
+
 @given(
     st.binary(max_size=64), st.sampled_from([b"\x89PNG\r\n\x1a\n", b"RIFF", b"\xff\xd8\xff", b"["])
 )

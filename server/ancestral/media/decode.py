@@ -98,7 +98,10 @@ def decode(
     if data.kind != "image" or not isinstance(codec, Levels | Palette):
         raise MediaError(f"an image file where {_expected(data)} is expected")
     channels, height, width = data.shape
-    pixels, steps = read_image(body, codec.channels or channels, height, width, fit=fit)
+    colours = isinstance(codec, Palette)
+    pixels, steps = read_image(
+        body, codec.channels or channels, height, width, fit=fit, colours=colours
+    )
     codes, rounded = codec.encode(pixels, fit=fit)
     return codes, steps + rounded
 

@@ -32,12 +32,13 @@ class _Target:
 
 
 def read_image(
-    body: bytes, channels: int, height: int, width: int, *, fit: bool
+    body: bytes, channels: int, height: int, width: int, *, fit: bool, colours: bool = False
 ) -> tuple[Pixels, list[str]]:
     """8-bit pixels [channels, height, width] and the steps that "fit" took to get there.
 
     Without `fit` the file must hold exactly these: no alpha, no 16-bit samples, no rotation by
-    EXIF, no other size. A palette or a 1-bit image stands for its colours. Raises MediaError.
+    EXIF, no other size. A palette or a 1-bit image stands for its colours, and a grey one does
+    where `colours` are wanted: grey is a colour. Raises MediaError.
     """
     target = _Target(channels, height, width)
     deep = _check_header(body, target, fit)
@@ -73,7 +74,10 @@ def read_image(
         steps.append("applied EXIF orientation")
     if deep:
         steps.append("reduced 16-bit samples to their high byte")
-    return _to_target(_plain(picture), target, steps, fit)
+    plain = _plain(picture)
+    if colours and plain.mode == "L" and channels == 3:
+        plain = plain.convert("RGB")
+    return _to_target(plain, target, steps, fit)
 
 
 def _check_header(body: bytes, target: _Target, fit: bool) -> bool:

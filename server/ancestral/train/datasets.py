@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ancestral.media import MediaError, declared, decode
+from ancestral.media import MediaError, Palette, declared, decode
 from ancestral.store.manifest import Data
+from ancestral.train.palette import Colour, k_means, pixels_of
 from ancestral.train.recipe import Recipe
 
 VARIABLE = "ANCESTRAL_DATA"  # the folder of the data sets that recipes name
@@ -70,6 +71,23 @@ class DataSet:
     valid: Split
     test: Split
     description: str
+    palette: tuple[Colour, ...] | None = None  # found in the training images
+
+    def on_palette(self, levels: int, seed: int) -> DataSet:
+        """RGB images [3, H, W] as codes [1, H, W] of so many colours, clusters of `train`'s."""
+        try:
+            palette = k_means(pixels_of(list(self.train.items)), levels, seed)
+        except ValueError as error:
+            raise DataError(str(error)) from error
+        codec = Palette(palette)
+
+        def encoded(split: Split) -> Split:
+            items = [codec.encode(np.asarray(image), fit=True)[0] for image in split.items]
+            return Split(np.stack(items).astype(np.int16), split.labels)
+
+        return DataSet(
+            encoded(self.train), encoded(self.valid), encoded(self.test), self.description, palette
+        )
 
 
 Set = Callable[[Recipe, dict[str, Array]], DataSet]
@@ -88,8 +106,14 @@ def named(name: str) -> Callable[[Set], Set]:
 
 def load(recipe: Recipe, folder: Path | None) -> DataSet:
     """The recipe's own data set, or the files of `folder`. Raises DataError."""
-    if folder is not None:
-        return from_folder(recipe, folder)
+    found = _own(recipe) if folder is None else from_folder(recipe, folder)
+    if recipe.palette is None:
+        return found
+    assert recipe.data.levels is not None
+    return found.on_palette(recipe.data.levels, recipe.seed)
+
+
+def _own(recipe: Recipe) -> DataSet:
     file = _file_of(recipe)
     if not file.is_file():
         raise DataError(f"{file}: there is no such file")
@@ -147,7 +171,7 @@ def from_folder(recipe: Recipe, folder: Path) -> DataSet:
             f"{folder}: holds {len(files)} PNG, JPEG, WAV, TXT or NPY files; "
             f"{3 * HOLD_OUT} are the least"
         )
-    items = read_items(files, recipe.data)
+    items = read_items(files, recipe.source_data)
     labels = [_label(recipe, file) for file in files] if recipe.conditions else []
     whole = Split(items, (np.asarray(labels, dtype=np.int64),) if recipe.conditions else ())
     numbers = np.arange(len(files)) % HOLD_OUT

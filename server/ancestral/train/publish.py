@@ -51,7 +51,7 @@ def publish(
         version=next_version(output, recipe),
         family=recipe.family,
         hyperparameters=recipe.hyperparameters,
-        data=recipe.data,
+        data=recipe.data.model_copy(update={"palette": data.palette or recipe.data.palette}),
         likelihood=recipe.likelihood,
         conditions=recipe.conditions,
         order=order_of(network),

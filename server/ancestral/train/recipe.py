@@ -84,14 +84,29 @@ class Recipe(Part):
     hyperparameters: dict[str, Any]
     input_encoding: Literal["int", "unit", "signed", "one-hot"] | None = None
     data: Data
+    palette: Literal["k-means"] | None = None  # of data.levels colours, found in the training set
     source: Source
     likelihood: dict[str, Any]
     conditions: tuple[Condition, ...] = ()
     training: Training
     card: Card
 
+    @property
+    def source_data(self) -> Data:
+        """What the data set holds: RGB images where the recipe makes codes of a palette of them."""
+        if self.palette is None:
+            return self.data
+        return Data(kind="image", shape=(3, *self.data.shape[1:]), levels=256)
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.palette is not None and (
+            self.data.kind != "image"
+            or self.data.shape[0] != 1
+            or self.data.levels is None
+            or self.data.palette is not None
+        ):
+            raise ValueError("palette is for images of shape [1, H, W] whose colours are not given")
         if self.training.coarse and (
             self.likelihood.get("kind") != "categorical" or not self.data.shape
         ):
