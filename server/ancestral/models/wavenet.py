@@ -22,8 +22,9 @@ from ancestral.models.network import Encoding, ParamsLayout
 class WaveNet(nn.Module):
     """x [B, T] codes or values, conditions -> params [B, out_channels, T].
 
-    The input is shifted by one inside, so params at t read x before t alone; what lies before the
-    start reads as zero activations. `levels` given: codes, embedded (the 1×1 convolution of their
+    The input is shifted by one inside, so params at t read x before t alone. Before the first value
+    lies `start`, a code or value as x holds them, or zero activations where it is None; before that
+    every layer reads zeros. `levels` given: codes, embedded (the 1×1 convolution of their
     one-hot form); None: one real value per step. `gate` defaults to `residual` channels, `final`
     to one hidden 1×1 layer of `skip` channels, as in the paper. `bias` is that of all layers but
     the last, which always has one.
@@ -44,9 +45,11 @@ class WaveNet(nn.Module):
         kernel: int = 2,
         final: Sequence[int] | None = None,
         bias: bool = True,
+        start: float | None = None,
         conditions: Sequence[ConditionSpec] = (),
     ) -> None:
         super().__init__()
+        self.start = start
         if not dilations:
             raise ValueError("dilations must name at least one layer")
         self.input: nn.Module
@@ -87,11 +90,14 @@ class WaveNet(nn.Module):
         return cls(levels, likelihood.n_params, conditions=conditions, **hyperparameters)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, *conditions: Tensor) -> Tensor:
+        if self.start is not None:
+            x = F.pad(x, (1, 0), value=self.start)[..., :-1]
         if isinstance(self.input, nn.Embedding):
             x = self.input(x).transpose(1, 2)
         else:
             x = self.input(x.unsqueeze(1))
-        x = F.pad(x, (1, 0))[..., :-1]
+        if self.start is None:
+            x = F.pad(x, (1, 0))[..., :-1]
         total: Tensor | None = None
         for layer in self.layers:
             x, skip = layer(x, *conditions)

@@ -3,11 +3,13 @@
 from ancestral.store.layouts import Layout
 from ancestral.store.published.gated_pixelcnn import UVA_GATED_PIXELCNN
 from ancestral.store.published.image_gpt import HF_IMAGE_GPT, KODER_IMAGE_GPT
-from ancestral.store.published.wavenet import HERRMANN_WAVENET
+from ancestral.store.published.wavenet import HERRMANN_WAVENET, R9Y9_WAVENET, R9Y9_WAVENET_CODES
 
 LAYOUTS: tuple[Layout, ...] = (
     UVA_GATED_PIXELCNN,
     HERRMANN_WAVENET,
+    R9Y9_WAVENET,
+    R9Y9_WAVENET_CODES,
     HF_IMAGE_GPT,
     KODER_IMAGE_GPT,
 )
