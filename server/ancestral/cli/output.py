@@ -26,6 +26,7 @@ from ancestral.settings import Settings
 
 FAILED = 1  # the work was done and the verdict is no, or a part of it failed
 REFUSED = 2  # bad input; nothing was done
+PIPE_COLUMNS = 120  # where there is no terminal to ask
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, nothing else.")]
 Models = Annotated[
@@ -44,8 +45,11 @@ def people() -> Console:
 
 
 def say(content: Any) -> None:
-    """A table or a line for people, on standard output."""
-    Console().print(content)
+    """A table or a line for people, on standard output; in a pipe as wide as a table needs."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=PIPE_COLUMNS)
+    console.print(content)
 
 
 def emit(document: Any) -> None:
