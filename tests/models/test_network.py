@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from torch import nn
 
 from ancestral.likelihoods import from_config
 from ancestral.models import FAMILIES, DataSpec, Network, build
-from ancestral.models.network import bits_per_dim
+from ancestral.models.network import Encoding, ParamsLayout, bits_per_dim
 
 RGB = DataSpec(kind="image", shape=(3, 2, 4), levels=5)
 
@@ -138,5 +138,7 @@ def test_bits_per_dim() -> None:
 
 def test_every_family_has_a_layout() -> None:
     data = DataSpec(kind="vector", shape=(4,), levels=2)
-    assert set(FAMILIES) == {"gated-pixelcnn", "image-gpt", "made", "wavenet"}
+    for family in FAMILIES.values():
+        assert family.reads in get_args(Encoding)
+        assert family.answers in get_args(ParamsLayout)
     assert network("made", data, {"kind": "bernoulli"}, hidden=[3]).params_layout == "channels-last"
