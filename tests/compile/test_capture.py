@@ -118,6 +118,36 @@ def test_only_tensor_operators_and_integer_arithmetic_run() -> None:
             graph.run([torch.zeros(1)])
 
 
+class Long(nn.Module):
+    """A loop of many steps, in place."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = x.float()
+        for step in range(9):
+            h[:, step % 4] += 0.01 * h[:, (step + 1) % 4]
+        return h
+
+
+def test_a_long_loop_is_captured_at_batch_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capture_module, "_LONG", 20)
+    x = torch.arange(12).reshape(3, 4)
+    graph = capture(Long(), (x,), [{0: "batch"}])
+    assert not graph.batched
+    assert not [n.op for n in graph.nodes if n.op.split(".")[1].endswith("_")]
+    torch.testing.assert_close(graph.run([x[1:2]])[graph.output], Long()(x[1:2]))
+
+
+def test_a_long_loop_over_the_batch_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capture_module, "_LONG", 20)
+
+    class Together(Long):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) + x.float().mean(0)
+
+    with pytest.raises(CompileError, match="other items of its batch"):
+        capture(Together(), (torch.arange(12).reshape(3, 4),), [{0: "batch"}])
+
+
 def test_a_module_that_cannot_be_traced_says_why() -> None:
     class Branching(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

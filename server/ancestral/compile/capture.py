@@ -3,7 +3,8 @@
 `torch.export` comes first: it keeps composite operators (linear, layer_norm, attention) whole and
 lengths symbolic. Modules it cannot take, such as those that write their weights in forward, are
 traced by functionalised `make_fx`. Either way the graph is functional, in-place operators are
-gone, and recurrent layers stand whole.
+gone, and recurrent layers stand whole. Loops written out in Python make long graphs: items of one
+size are then traced at batch one, as symbolic sizes cost milliseconds an operator.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import torch
 from torch import fx, nn
 from torch.export import Dim, export
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ancestral.compile.errors import CompileError
 from ancestral.compile.graph import Graph, Node, Ref, refs
@@ -24,6 +26,7 @@ from ancestral.compile.whole import ATEN, canonical, recurrences_whole
 
 Inputs = tuple[torch.Tensor, ...]
 
+_LONG = 400  # operators of a forward pass beyond which it is traced at batch one
 _SHORTEST = 16  # length that tracing may assume; the graph holds for shorter items as well
 
 
@@ -39,7 +42,11 @@ def capture(module: nn.Module, example: Inputs, dynamic: Sequence[dict[int, str]
         with warnings.catch_warnings(), torch.no_grad(), recurrences_whole():
             warnings.simplefilter("ignore")
             try:
+                if _only_batch(dynamic) and _operators(module, example) > _LONG:
+                    return _one_item(module, example)
                 return _by_export(module, example, dynamic)
+            except CompileError:
+                raise
             except Exception as first:
                 try:
                     return _at_any_batch(module, example)
@@ -60,7 +67,8 @@ def _by_export(module: nn.Module, example: Inputs, dynamic: Sequence[dict[int, s
     program = export(
         wrapper, example, dynamic_shapes=((shapes,) if dynamic else None), strict=False
     )
-    program = program.run_decompositions({})
+    if dynamic or any(_writes(node) for node in program.graph.nodes):
+        program = program.run_decompositions({})  # makes it functional
     signature = program.graph_signature
     state: dict[str, torch.Tensor] = {**program.state_dict, **program.constants}
     constants: dict[str, torch.Tensor] = {}
@@ -71,6 +79,42 @@ def _by_export(module: nn.Module, example: Inputs, dynamic: Sequence[dict[int, s
     ):
         constants.update({name: state[target].detach() for name, target in table.items()})
     return _convert(program.graph, constants, tuple(signature.user_inputs))
+
+
+def _writes(node: fx.Node) -> bool:
+    """Whether an operator changes its operands in place."""
+    return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
+
+
+def _only_batch(dynamic: Sequence[dict[int, str]]) -> bool:
+    return all(set(axes.values()) <= {"batch"} for axes in dynamic)
+
+
+class _Count(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the operators that run under it."""
+
+    count: int = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+def _operators(module: nn.Module, example: Inputs) -> int:
+    """How many operators a forward pass runs."""
+    mode: _Count = _Count()  # type: ignore[no-untyped-call]
+    with mode:
+        module(*(value[:1] for value in example))
+    return mode.count
+
+
+def _one_item(module: nn.Module, example: Inputs) -> Graph:
+    """The graph at batch one. Raises CompileError if items change with those beside them."""
+    one = tuple(value[:1] for value in example)
+    alone, together = module(*one), module(*example)[:1]
+    if not torch.allclose(alone, together, rtol=1e-3, atol=1e-3):
+        raise CompileError("an item's params depend on the other items of its batch")
+    return replace(_by_export(module, one, ()), batched=False)
 
 
 def _at_any_batch(module: nn.Module, example: Inputs) -> Graph:

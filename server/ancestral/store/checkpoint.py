@@ -1,8 +1,8 @@
 """Checkpoints of others on disk: tensors by name and the settings beside them, never code.
 
 A file is read by torch's weights-only loader (tensors and plain containers; anything else is
-refused, never unpickled) or as safetensors; a Hugging Face folder by its config.json,
-preprocessor_config.json and model.safetensors.
+refused, never unpickled), as safetensors or as numpy's .npz, without objects; a Hugging Face folder
+by its config.json, preprocessor_config.json and model.safetensors.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -64,6 +66,8 @@ def read_state(file: Path) -> dict[str, Tensor]:
     try:
         if file.suffix == ".safetensors":
             loaded: Any = load_file(file)
+        elif file.suffix == ".npz":
+            loaded = _read_npz(file)
         else:
             with torch.serialization.safe_globals([(OrderedDict, name) for name in _MAPPINGS]):
                 loaded = torch.load(file, map_location="cpu", weights_only=True)
@@ -71,7 +75,16 @@ def read_state(file: Path) -> dict[str, Tensor]:
         raise PackageError(
             file, "holds more than tensors and plain containers, and is not unpickled"
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, SafetensorError) as error:
+    except (
+        OSError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        TypeError,
+        BadZipFile,
+        SafetensorError,
+    ) as error:
         raise PackageError(file, f"cannot be read: {str(error).splitlines()[0]}") from error
     state = loaded.get("state_dict", loaded) if isinstance(loaded, Mapping) else None
     if not isinstance(state, Mapping) or not state:
@@ -82,6 +95,17 @@ def read_state(file: Path) -> dict[str, Tensor]:
         if not bool(torch.isfinite(tensor).all()):
             raise PackageError(file, f"tensor {name} holds NaN or infinite values")
     return dict(state)
+
+
+def _read_npz(file: Path) -> dict[str, Tensor]:
+    with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
+        found = {}
+        for name in arrays:
+            try:
+                found[name] = torch.from_numpy(arrays[name])
+            except ValueError as error:  # numpy's word for an array of objects
+                raise pickle.UnpicklingError from error
+    return found
 
 
 def plain(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -31,6 +31,7 @@ class Rule:
     taps       the part that is taken, such as the taps that a kernel's mask leaves
     transpose  the axes are taken in the reverse order
     scale      factor for layer n of N: constants of their forward pass, multiplied into the weights
+    repeat     how often the taken part is repeated: one number for all of a vector, say
     optional   some files of the layout lack it
     """
 
@@ -40,15 +41,19 @@ class Rule:
     taps: tuple[slice | int, ...] = ()
     transpose: bool = False
     scale: Callable[[int, int], float] | None = None
+    repeat: str = "1"
     optional: bool = False
 
-    def take(self, tensor: Tensor, layer: int, layers: int) -> Tensor:
+    def take(self, tensor: Tensor, layer: int, layers: int, sizes: Sizes) -> Tensor:
         """The target's share of the source."""
         taken = tensor[self.taps]
         if self.transpose:
             taken = taken.permute(*reversed(range(taken.dim())))
         if self.scale is not None:
             taken = (taken.double() * self.scale(layer, layers)).to(taken.dtype)
+        if self.repeat != "1":
+            factor, letter = _factor(self.repeat)
+            taken = taken.repeat(factor * sizes[letter])
         return taken.contiguous()
 
 
@@ -77,6 +82,28 @@ class Found:
 
 
 @dataclass(frozen=True)
+class Positions:
+    """Names of the arrays of a file that numbers them: arr_0, arr_1, … as numpy.savez does.
+
+    `layer` are formats of a layer's names; there are as many layers as fit.
+    """
+
+    head: tuple[str, ...]
+    layer: tuple[str, ...]
+    tail: tuple[str, ...]
+
+    def named(self, state: State) -> State:
+        """The state under these names; as it is where it is not such a file."""
+        layers, rest = divmod(len(state) - len(self.head) - len(self.tail), len(self.layer))
+        numbered = [f"arr_{i}" for i in range(len(state))]
+        if rest or layers < 1 or set(numbered) != set(state):
+            return state
+        repeated = [name.format(n) for n in range(layers) for name in self.layer]
+        names = [*self.head, *repeated, *self.tail]
+        return {name: state[number] for name, number in zip(names, numbered, strict=True)}
+
+
+@dataclass(frozen=True)
 class Layout:
     """A published layout: how to recognise it, rename it and describe it in a manifest."""
 
@@ -89,9 +116,14 @@ class Layout:
     masks: Mapping[str, Tensor] = field(default_factory=dict)  # what stored masks must equal
     drop: Sequence[str] = ()  # formats of the last layer's tensors that go nowhere
     zeros: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # targets without a source
+    positions: Positions | None = None  # names by position, where the file has none
+
+    def named(self, state: State) -> State:
+        """The state under the names of the table."""
+        return state if self.positions is None else self.positions.named(state)
 
 
-def recognise(state: State, layouts: Sequence[Layout]) -> Layout:
+def recognise(stored: State, layouts: Sequence[Layout]) -> Layout:
     """The layout whose table explains every name. Raises LayoutError with the nearest miss.
 
     Of several that do, the one whose ranks and fixed sizes are those of the tensors.
@@ -99,6 +131,7 @@ def recognise(state: State, layouts: Sequence[Layout]) -> Layout:
     misses = []
     named = []
     for layout in layouts:
+        state = layout.named(stored)
         patterns = [rule.source for rule in layout.rules] + list(layout.masks)
         strange = [
             name for name in state if not any(re.fullmatch(pattern, name) for pattern in patterns)
@@ -113,7 +146,7 @@ def recognise(state: State, layouts: Sequence[Layout]) -> Layout:
         else:
             misses.append((len(strange) + len(absent), layout.name, (strange + absent)[0]))
     if named:
-        return next((layout for layout in named if _fixed_sizes_fit(state, layout)), named[0])
+        return next((layout for layout in named if _fixed_sizes_fit(stored, layout)), named[0])
     _, name, tensor = min(misses)
     raise LayoutError(
         f"no known layout; the nearest is {name}, which {tensor!r} does not fit. "
@@ -126,7 +159,7 @@ def _fixed_sizes_fit(state: State, layout: Layout) -> bool:
         tensor.dim() == len(rule.shape)
         and all(isinstance(b, str) or a == b for a, b in zip(tensor.shape, rule.shape, strict=True))
         for rule in layout.rules
-        for name, tensor in state.items()
+        for name, tensor in layout.named(state).items()
         if re.fullmatch(rule.source, name)
     )
 
@@ -139,7 +172,7 @@ def convert(
     Raises LayoutError for shapes that contradict the table or one another, gaps in the layers,
     stored masks of another pattern, and for what must be told and is not (naming the flag).
     """
-    state = checkpoint.state
+    state = layout.named(checkpoint.state)
     sizes: Sizes = {}
     tensors: dict[str, Tensor] = {}
     layers = _count_layers(state, layout)
@@ -157,7 +190,9 @@ def convert(
             _bind(sizes, rule, name, tuple(tensor.shape))
             if rule.target is not None and name not in dropped:
                 target = rule.target.format(*match.groups())
-                share = rule.take(tensor, int(match.group(1)) if match.groups() else 0, layers)
+                share = rule.take(
+                    tensor, int(match.group(1)) if match.groups() else 0, layers, sizes
+                )
                 tensors[target] = tensors[target] + share if target in tensors else share
     for name, shape in layout.zeros.items():
         tensors[name] = torch.zeros([sizes[letter] for letter in shape])
@@ -184,6 +219,11 @@ def _count_layers(state: State, layout: Layout) -> int:
     return len(numbers)
 
 
+def _factor(size: str) -> tuple[int, str]:
+    """ "2D" as 2 and "D"."""
+    return int(size[:-1] or 1), size[-1]
+
+
 def _bind(sizes: Sizes, rule: Rule, name: str, shape: tuple[int, ...]) -> None:
     expected: list[int] = []
     if len(shape) == len(rule.shape):
@@ -191,7 +231,7 @@ def _bind(sizes: Sizes, rule: Rule, name: str, shape: tuple[int, ...]) -> None:
             if isinstance(wanted, int):
                 expected.append(wanted)
                 continue
-            factor, letter = int(wanted[:-1] or 1), wanted[-1]
+            factor, letter = _factor(wanted)
             if letter not in sizes and size % factor == 0:
                 sizes[letter] = size // factor
             expected.append(factor * sizes.get(letter, -1))

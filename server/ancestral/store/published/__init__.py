@@ -3,6 +3,7 @@
 from ancestral.store.layouts import Layout
 from ancestral.store.published.gated_pixelcnn import UVA_GATED_PIXELCNN
 from ancestral.store.published.image_gpt import HF_IMAGE_GPT, KODER_IMAGE_GPT
+from ancestral.store.published.pixel_rnn import TAIMIR_PIXELRNN
 from ancestral.store.published.wavenet import HERRMANN_WAVENET, R9Y9_WAVENET, R9Y9_WAVENET_CODES
 
 LAYOUTS: tuple[Layout, ...] = (
@@ -12,4 +13,5 @@ LAYOUTS: tuple[Layout, ...] = (
     R9Y9_WAVENET_CODES,
     HF_IMAGE_GPT,
     KODER_IMAGE_GPT,
+    TAIMIR_PIXELRNN,
 )
