@@ -92,6 +92,7 @@ def test_dropout_that_does_nothing_and_slices_of_everything_go() -> None:
         ("aten.set_.source_Tensor", (Ref("x"), Ref("x")), "not among the operators"),
         ("aten.full.default", ([1 << 20, 1 << 20], 0.0), "too large"),
         ("aten.dropout.default", (Ref("x"), 0.5, True), r"call \.eval\(\)"),
+        ("aten.scaled_dot_product_attention.default", (Ref("x"),) * 3 + (None, 0.1), "dropout in"),
         ("os.system", ("true",), "not among the operators"),
     ],
 )

@@ -132,6 +132,16 @@ def test_item_nats_are_the_sum_over_sites() -> None:
     torch.testing.assert_close(nats.double(), expected, rtol=1e-5, atol=1e-5)
 
 
+def test_bits_are_channels_the_highest_first() -> None:
+    data = DataSpec(kind="image", shape=(2, 1, 1), levels=5)
+    module = Echo(torch.zeros(1, 10, 1, 1))
+    likelihood = from_config({"kind": "categorical", "levels": 5})
+    net = Network(module, data, "bits", "channels-first", likelihood)
+    net(torch.tensor([[[[4]], [[3]]]]))
+    assert module.seen is not None
+    assert module.seen.flatten().tolist() == [1, 0, 0, 0, 1, 1]
+
+
 def test_bits_per_dim() -> None:
     assert bits_per_dim(-math.log(2) * 12, 4) == pytest.approx(3)
 

@@ -69,6 +69,22 @@ def test_a_mixture_over_colours_with_a_label(tmp_path: Path) -> None:
     agree(model, codes, nats.flatten(1).sum(1), {"y": label.tolist()})
 
 
+def test_logits_of_colours_on_an_axis_of_their_own(tmp_path: Path) -> None:
+    class Last(nn.Conv2d):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(F.pad(x, (1, 0))[..., :-1]).view(-1, 5, 3, 4, 4)
+
+    module = Last(9, 15, 1)
+    file = exported(tmp_path, module, [torch.randn(1, 9, 4, 4)])
+    options = {"data": "image", "shape": "3x4x4", "levels": 5, "likelihood": "categorical"}
+    with pytest.raises(ValueError, match=r"--input-layout.*'b \(c k\) h w' \| 'b \(k c\) h w'"):
+        imported(file, encode="bits", **options)
+    found = imported(file, encode="bits", input_layout="b (c k) h w", **options)
+    codes = torch.randint(5, (2, 3, 4, 4))
+    bits = torch.stack([codes // 4 % 2, codes // 2 % 2, codes % 2], 2).flatten(1, 2)
+    agree(Model(load_package(found.path)), codes, logits_nats(module(bits.float()), codes))
+
+
 def test_a_gpt_over_pixels_answers_for_the_next(tmp_path: Path) -> None:
     module = GPT(5, 4, 20)  # code 4 starts
     file = exported(tmp_path, module, [torch.zeros(2, 20, dtype=torch.int64)])

@@ -128,7 +128,8 @@ def _made_of_zeros(node: Node) -> Node:
 
 
 def _writes(node: Node) -> bool:
-    return node.op.startswith("aten.") and operator_of(node.op)._schema.is_mutable  # type: ignore[attr-defined]
+    schema = getattr(operator_of(node.op), "_schema", None)  # arithmetic has none
+    return schema is not None and bool(schema.is_mutable)
 
 
 def run_in_order(graph: Graph, example: Sequence[Tensor]) -> dict[str, Any]:
@@ -282,13 +283,11 @@ class _Rewriter:
     def _value(self, node: Node, target: str) -> str:
         """What the written view holds afterwards."""
         packet = node.op.split(".")[1]
-        if packet == "copy_":
+        if packet == "copy_" or node.op == "aten.fill_.Tensor":
             return self._copied(node, target)
         if packet in ("zero_", "fill_"):
-            fill = 0 if packet == "zero_" else self._now(node.args[1])
-            if not isinstance(fill, Ref):
-                like = (Ref(self._read(target)), fill)
-                return self._new("aten.full_like.default", like, node.source)
+            like = (Ref(self._read(target)), 0 if packet == "zero_" else node.args[1])
+            return self._new("aten.full_like.default", like, node.source)
         op = ".".join(["aten", packet[:-1], *node.op.split(".")[2:]])
         try:
             operator_of(op)

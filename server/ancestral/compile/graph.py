@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from ancestral.compile.checked import checked
 from ancestral.compile.errors import UnsupportedOperator
 
 ARITHMETIC: dict[str, Callable[..., Any]] = {
@@ -78,7 +79,20 @@ def operator_of(op: str) -> Callable[..., Any]:
     packet, _, overload = name.partition(".")
     if space != "aten" or not hasattr(torch.ops.aten, packet):
         raise UnsupportedOperator(op, "")
-    return getattr(getattr(torch.ops.aten, packet), overload or "default")  # type: ignore[no-any-return]
+    return checked(op, getattr(getattr(torch.ops.aten, packet), overload or "default"))
+
+
+def _with_dtype(node: Node, dtype: torch.dtype) -> Mapping[str, Any]:
+    """The keywords of a node; one that makes real numbers of no stated type is told `dtype`."""
+    name = node.packet.removeprefix("aten.")
+    if node.kwargs.get("dtype") is not None:
+        return node.kwargs
+    makes = name in ("zeros", "ones", "eye", "linspace", "logspace")
+    if name in ("full", "scalar_tensor"):
+        makes = isinstance(node.args[-1], float)
+    elif name == "arange":
+        makes = any(isinstance(arg, float) for arg in node.args)
+    return {**node.kwargs, "dtype": dtype} if makes else node.kwargs
 
 
 @dataclass(frozen=True)
@@ -173,7 +187,7 @@ class Graph:
                 n.name,
                 n.op,
                 convert(n.args),
-                {k: convert(v) for k, v in n.kwargs.items()},
+                {k: convert(v) for k, v in _with_dtype(n, dtype).items()},
                 n.source,
             )
             for n in self.nodes

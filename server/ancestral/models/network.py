@@ -107,10 +107,10 @@ class Network(nn.Module):
         if self.encoding == "one-hot":
             return F.one_hot(codes, levels).to(dtype)
         if self.encoding == "bits":
-            count = (levels - 1).bit_length()
-            return torch.stack(
-                [(codes // 2**bit).remainder(2) for bit in reversed(range(count))], dim=-1
-            ).to(dtype)
+            places = [2**bit for bit in reversed(range((levels - 1).bit_length()))]
+            table = torch.arange(levels, device=codes.device)[:, None]
+            table = table // torch.tensor(places, device=codes.device) % 2
+            return F.embedding(codes, table.to(dtype))
         unit = codes.to(dtype) / (levels - 1)
         return unit if self.encoding == "unit" else 2 * unit - 1
 

@@ -60,7 +60,17 @@ def import_graph(exported: Exported, file: Path, root: Path, options: Options) -
     graph, specs, metas = _prepared(exported, condition_specs(options), file)
     ends = ends_of(metas, data, likelihood, options, exported.limits)
     manifest = _manifest(file, options, data, likelihood, ends, specs)
-    network, _ = build(manifest, file, graph)
+    try:
+        network, _ = build(manifest, file, graph)
+    except PackageError as error:
+        if data.shape or not _of_one_length(metas[0]):
+            raise
+        raise PackageError(
+            file,
+            f"the module was exported for inputs of sizes {list(metas[0].sizes)} alone: give its "
+            'positions a Dim("time") in dynamic_shapes, or import it as --data vector '
+            f"({error.message})",
+        ) from error
     assert isinstance(network, GraphNetwork)
     order = manifest.order
     warning = _derived(network, [c.spec for c in manifest.conditions], order)
@@ -90,6 +100,10 @@ def _prepared(
     graph = at_any_batch(graph, given)
     metas = [exported.metas[codes], _output_meta(exported, output)]
     return graph, specs, metas
+
+
+def _of_one_length(meta: Meta) -> bool:
+    return all(isinstance(size, int) for size in meta.sizes[1:])
 
 
 def _output_meta(exported: Exported, output: Tensor) -> Meta:
