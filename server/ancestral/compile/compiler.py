@@ -30,6 +30,7 @@ from ancestral.compile.place import (
     payload_shape,
 )
 from ancestral.compile.program import StepProgram
+from ancestral.compile.rewritings import written_out
 from ancestral.compile.schedule import schedule
 from ancestral.compile.tracer import Tracer
 from ancestral.models.data import ConditionSpec, DataSpec
@@ -105,10 +106,12 @@ def compile_graph(
     """
     if order is not None and (order == np.arange(order.size)).all():
         order = None
+    graph = written_out(graph, example, lattice=False)
     first: CompileError | None = None
     if order is None:
         try:
-            return _derive(graph, example, codes, "grid" if codes.kind == "image" else "flat")
+            whole = written_out(graph, example, lattice=True)
+            return _derive(whole, example, codes, "grid" if codes.kind == "image" else "flat")
         except CompileError as error:
             if codes.open_length:
                 raise

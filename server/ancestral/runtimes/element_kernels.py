@@ -71,17 +71,6 @@ def _rms_norm(step: ElementStep, weights: Weights, dtype: torch.dtype, rows: Int
     return lambda x, **_: F.rms_norm(x, (inner,), scale, eps)
 
 
-def _batch_norm(step: ElementStep, weights: Weights, dtype: torch.dtype, rows: Ints) -> Kernel:
-    eps = step.attrs["eps"]
-
-    def normalise(x: Tensor, mean: Tensor, var: Tensor, scale: Any, bias: Any, **_: Any) -> Tensor:
-        y = (x - mean) * torch.rsqrt(var + eps)
-        y = y if scale is None else y * scale
-        return y if bias is None else y + bias
-
-    return normalise
-
-
 def _group_norm(step: ElementStep, weights: Weights, dtype: torch.dtype, rows: Ints) -> Kernel:
     eps, per = step.attrs["eps"], step.attrs["per"]
     scale, bias = (
@@ -151,7 +140,6 @@ _OWN: dict[str, Callable[[ElementStep, Weights, torch.dtype, Ints], Kernel]] = {
     "embedding": _embedding,
     "conv-transpose": _conv_transpose,
     "rms-norm": _rms_norm,
-    "batch-norm": _batch_norm,
     "group-norm": _group_norm,
     "running-sum": _running_sum,
     "dot": _dot,

@@ -141,7 +141,10 @@ class Lattice:
     def _arithmetic(self, step: Step, weights: Any, elements: Ints | None) -> Fetch:
         narrow = elements if step.kind in ("pointwise", "copy") else None
         operands: list[Any] = []
-        for operand in step.operands:
+        given = step.operands
+        if step.kind == "cat" and elements is not None:
+            given = self._wanted(step, elements)
+        for operand in given:
             if isinstance(operand, Read):
                 operands.append(fetch(self.caches, operand, step, narrow))
             elif isinstance(operand, Table):
@@ -159,6 +162,20 @@ class Lattice:
             first = operands[0]
             operands = [lambda at: first(at).index_select(-1, picked)]
         return _applied(kernel(step, weights, self.caches.dtype, elements), operands)
+
+    def _wanted(self, step: Step, elements: Ints) -> tuple[Any, ...]:
+        """A join's operands; those that none of the elements come from need not exist yet."""
+        places, start, wanted = step.attrs["order"][elements], 0, []
+        for operand in step.operands:
+            if isinstance(operand, Read):
+                pmap = operand.pmap
+                size = self.caches.sources[operand.source].payload if pmap is None else pmap.size
+            else:
+                size = operand.size if isinstance(operand, Absent) else operand.index.size
+            here = bool(((places >= start) & (places < start + size)).any())
+            wanted.append(operand if here else Absent(size))
+            start += size
+        return tuple(wanted)
 
     def _keeper(self, step: Step) -> Callable[[Tensor], None] | None:
         if step.ring is None:

@@ -11,7 +11,7 @@ from ancestral.compile.elements.payload import column_classes
 from ancestral.compile.elements.program import ElementStep, Rows
 
 UNREAD = 1 << 40  # the time of what nothing reads
-ELEMENTWISE = {"pointwise", "batch-norm", "running-sum"}
+ELEMENTWISE = {"pointwise", "running-sum"}
 # Values whose columns may be computed a group at a time, each before the code that needs it.
 SPLITTABLE = {*ELEMENTWISE, "linear", "conv", "embedding", "one-hot"}
 

@@ -61,12 +61,12 @@ def _pointwise(t: Tracer, *args: Any, **kwargs: Any) -> View:
 def _masked(t: Tracer, args: tuple[Any, ...], out: View) -> View:
     """Elements that a constant decides alone: −inf or less than MASKED added, zero multiplied."""
     name = t.node.packet.removeprefix("aten.")
-    if name not in ("add", "mul") or kind_is_scaled(t):
+    if name not in ("add", "sub", "mul") or kind_is_scaled(t):
         return out
-    for arg in args[:2]:
+    for sign, arg in zip((1, -1 if name == "sub" else 1), args[:2], strict=True):
         if not isinstance(arg, (View, Fixed)) or (isinstance(arg, Fixed) and arg.item):
             continue
-        known = np.broadcast_to(t.arena.known[t.as_view(arg).at], out.shape)
+        known = sign * np.broadcast_to(t.arena.known[t.as_view(arg).at], out.shape)
         decides = known == 0 if name == "mul" else known <= MASKED
         if decides.any():
             at = out.at.copy()
@@ -100,29 +100,6 @@ def where(t: Tracer, mask: Any, a: Any, b: Any) -> View:
         fill = np.full(shape, t.arena.literal(float(b)))
         second = View(fill, (False,) * len(shape))
     return chosen(t, mask.tensor.numpy(), second, first)
-
-
-@rule("aten.batch_norm", "aten._native_batch_norm_legit_no_training", "aten.native_batch_norm")
-def batch_norm(t: Tracer, x: View, weight: Any, bias: Any, mean: Any, var: Any, *rest: Any) -> Any:
-    """In eval form: an affine map of each channel by the running statistics."""
-    tuple_result = t.node.packet != "aten.batch_norm"
-    named = t.node.packet.removeprefix("aten.")
-    training = rest[0] if named != "_native_batch_norm_legit_no_training" else False
-    eps = rest[2] if named != "_native_batch_norm_legit_no_training" else rest[1]
-    if training:
-        raise t.unsupported("batch norm in training form; call .eval() before export")
-    channels = (1, -1, *(1,) * (len(x.shape) - 2))
-    sites = x.sites
-    operands: list[Any] = [t.rows(x, sites)]
-    for fixed in (mean, var, weight, bias):
-        if fixed is None:
-            operands.append(None)
-            continue
-        own = t.as_view(fixed)
-        at = np.broadcast_to(own.at.reshape(channels), x.shape)
-        operands.append(t.rows(View(at, (False,) * at.ndim), sites))
-    out = t.value("batch-norm", x.shape, sites, operands, compact(t.ready(x, sites)), eps=eps)
-    return (out,) if tuple_result else out
 
 
 @rule("aten.cumsum")

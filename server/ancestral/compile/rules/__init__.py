@@ -4,6 +4,14 @@ A rule is called with the tracer and the operator's own arguments, values as `Vi
 as `Fixed`, and returns the result's `View`. `tracer.RULES` is the open table they register in.
 """
 
-from ancestral.compile.rules import attention, local, movement, pointwise, product, recurrence
+from ancestral.compile.rules import (
+    attention,
+    local,
+    movement,
+    pointwise,
+    product,
+    recurrence,
+    selection,
+)
 
-__all__ = ["attention", "local", "movement", "pointwise", "product", "recurrence"]
+__all__ = ["attention", "local", "movement", "pointwise", "product", "recurrence", "selection"]

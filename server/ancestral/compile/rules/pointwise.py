@@ -15,12 +15,14 @@ from ancestral.compile.tracer import Tracer, rule
 _ARITHMETIC = (
     "add", "sub", "rsub", "mul", "div", "neg", "pow", "square", "reciprocal", "abs", "sign",
     "sqrt", "rsqrt", "exp", "expm1", "log", "log1p", "sin", "cos", "atan", "erf", "floor",
-    "ceil", "round", "clamp", "clamp_min", "clamp_max", "maximum", "minimum",
+    "ceil", "round", "clamp", "clamp_min", "clamp_max", "maximum", "minimum", "trunc", "frac",
+    "fmod", "remainder", "exp2", "log2", "log10", "logaddexp", "logit", "erfc", "tan", "asin",
+    "acos", "atan2", "sinh", "cosh", "asinh", "acosh", "atanh", "hypot", "sgn", "nan_to_num",
 )  # fmt: skip
 _ACTIVATIONS = (
-    "tanh", "sigmoid", "relu", "relu6", "elu", "gelu", "silu", "mish", "selu", "celu", "prelu",
+    "tanh", "sigmoid", "relu", "relu6", "elu", "gelu", "silu", "mish", "selu", "celu",
     "leaky_relu", "softplus", "softsign", "hardtanh", "hardsigmoid", "hardswish", "log_sigmoid",
-    "threshold",
+    "threshold", "hardshrink", "softshrink",
 )  # fmt: skip
 _LOGIC = (
     "where", "masked_fill", "eq", "ne", "lt", "le", "gt", "ge", "bitwise_not", "bitwise_and",
