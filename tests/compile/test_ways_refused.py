@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,7 +11,16 @@ from tests.causal import Function, network
 from tests.ways import A, B, Layers, Way, masked
 from torch import Tensor, nn
 
-from ancestral.compile import CausalityError, CompileError, UnsupportedOperator, compile_network
+from ancestral.compile import (
+    CausalityError,
+    Codes,
+    CompileError,
+    Ref,
+    UnsupportedOperator,
+    compile_graph,
+    compile_network,
+)
+from ancestral.compile.capture import capture
 
 H, W = 4, 6
 
@@ -93,15 +104,31 @@ def test_a_network_over_time_that_reads_all_of_it_is_refused(function: Way) -> N
         compile_network(network(module, kind="audio", encoding="int"))
 
 
-@pytest.mark.parametrize("layer", [nn.BatchNorm2d(6), nn.Dropout(0.2)])
-def test_training_form_is_refused_with_the_line(layer: nn.Module) -> None:
+@pytest.mark.parametrize("op", ["batch_norm", "dropout"])
+def test_training_form_is_refused_with_the_line(op: str) -> None:
     def forward(m: Function, x: Tensor) -> Tensor:
-        return m.b(m.layer(m.a(x)))
+        return m.b(m.norm(m.drop(m.a(x))))
 
-    net = network(Function(forward, **layers(layer=layer)), (1, H, W))
-    net.module.layer.train()
+    net = network(
+        Function(forward, **layers(norm=nn.BatchNorm2d(6), drop=nn.Dropout(0.2))), (1, H, W)
+    )
+    example = (torch.zeros(5, 1, H, W, dtype=torch.int64),)
+    graph = capture(net, example, [{0: "batch"}])
+    assert compile_graph(graph, example, Codes.of(net.data, False)) is not None
+    (norm,) = (n for n in graph.nodes if "batch_norm" in n.op)
+    (x, *weights), eps = norm.args[:5], norm.args[-1]
+    args = (x, *weights, True, 0.1, eps, False) if op == "batch_norm" else (x, 0.2, True)
+    train = replace(norm, op=f"aten.{op}.default", args=args)
+    nodes = []
+    for node in graph.nodes:
+        if node.name == norm.name:
+            nodes.append(train)
+        elif node.packet == "operator.getitem":
+            nodes.append(replace(node, op="aten.alias.default", args=(Ref(norm.name),)))
+        else:
+            nodes.append(node)
     with pytest.raises(CompileError, match=r"in training form .*eval mode"):
-        compile_network(net)
+        compile_graph(replace(graph, nodes=tuple(nodes)), example, Codes.of(net.data, False))
 
 
 def test_an_operator_without_a_rule_is_named_with_its_line() -> None:
@@ -109,5 +136,5 @@ def test_an_operator_without_a_rule_is_named_with_its_line() -> None:
         return m.out(F.pad(m.token(x).mT, (1, 0))[..., :-1].sort(1).values)
 
     module = Function(forward, token=nn.Embedding(3, 6), out=nn.Conv1d(6, 3, 1))
-    with pytest.raises(UnsupportedOperator, match=r"aten\.sort.*causal\.py:\d+"):
+    with pytest.raises(UnsupportedOperator, match=r"aten\.sort.*test_ways_refused\.py:\d+: return"):
         compile_network(network(module, kind="audio", encoding="int"))

@@ -40,6 +40,13 @@ CASES: dict[
     ),
     "made": ("made", SMALL, BITS, {"hidden": [9, 8], "direct": True}, (LABEL,)),
     "made-order": ("made", PAIRS, BITS, {"hidden": [30], "order": 4, "degree_seed": 1}, ()),
+    "causal-conv": (
+        "causal-conv",
+        AUDIO,
+        TRITS,
+        {"channels": 4, "layers": 2, "kernel": 2},
+        (LABEL,),
+    ),
     "char-rnn": ("char-rnn", TEXT, TRITS, {"width": 4}, ()),
     "char-rnn-gru": ("char-rnn", TEXT, TRITS, {"cell": "gru", "width": 3, "layers": 2}, ()),
     "row-lstm": ("row-lstm", SMALL, BITS, PIXELRNN, ()),

@@ -7,8 +7,8 @@ import pytest
 import torch
 from tests.models.cases import LABEL, SERIES, dependencies, network
 
-from ancestral.models import DataSpec
-from ancestral.models.wavenet import WaveNet
+from ancestral.models import ConditionSpec, DataSpec
+from ancestral.models.wavenet import Upsampling, WaveNet
 
 TRITS = {"kind": "categorical", "levels": 3}
 AUDIO = DataSpec(kind="audio", levels=3, sample_rate=8000)
@@ -76,3 +76,45 @@ def test_what_it_refuses() -> None:
         WaveNet(3, 3, dilations=[], residual=2, skip=2)
     with pytest.raises(ValueError, match="encoding is int"):
         network("wavenet", AUDIO, TRITS, encoding="one-hot", dilations=[1], residual=3, skip=3)
+
+
+def test_frames_are_repeated_and_smoothed_to_the_rate_of_the_samples() -> None:
+    up = Upsampling(2, [3, 2], 1, 0).double()
+    frames = torch.randn(1, 2, 5, dtype=torch.float64)
+    expected = frames.numpy()
+    for factor in (3, 2):
+        size = 2 * factor + 1
+        expected = np.repeat(expected, factor, axis=-1)
+        padded = np.pad(expected, [(0, 0), (0, 0), (factor, factor)])
+        windows = np.lib.stride_tricks.sliding_window_view(padded, size, axis=-1)
+        expected = windows.mean(-1)
+    np.testing.assert_allclose(up(frames).detach().numpy(), expected, rtol=1e-6)
+
+
+def test_the_hop_is_the_product_of_the_factors() -> None:
+    mel = ConditionSpec(name="mel", kind="series", channels=2, hop=6)
+    sizes = {"dilations": [1], "residual": 3, "skip": 3}
+    net = network("wavenet", AUDIO, TRITS, mel, upsample=[3, 2], upsample_context=1, **sizes)
+    codes = torch.randint(0, 3, (2, 24))
+    assert net(codes, torch.randn(2, 2, 4, dtype=torch.float64)).shape == (2, 24, 1, 3)
+    with pytest.raises(ValueError, match="product of upsample"):
+        network("wavenet", AUDIO, TRITS, mel, upsample=[3, 3], **sizes)
+
+
+@pytest.mark.parametrize("dilations", [[1, 1, 1], [1, 2, 4, 8, 1, 2], [7, 3, 1]])
+@pytest.mark.parametrize("kernel", [2, 3])
+def test_any_dilations_with_a_mixture_of_logistics(dilations: list[int], kernel: int) -> None:
+    likelihood = {"kind": "mixture-of-logistics", "levels": 65536, "components": 2}
+    audio = DataSpec(kind="audio", levels=65536, sample_rate=8000)
+    net = network(
+        "wavenet", audio, likelihood, encoding="signed", dilations=dilations, kernel=kernel,
+        residual=3, skip=4,
+    )  # fmt: skip
+    field = 1 + (kernel - 1) * sum(dilations)
+    codes = torch.randint(0, 65536, (1, field + 2))
+    moved = codes.clone()
+    moved[0, 0] = (moved[0, 0] + 30000) % 65536
+    change = (net(codes) - net(moved)).detach().abs().amax((0, 2, 3))
+    assert float(change[0]) == 0
+    assert (change[1 : field + 1] > 0).any()
+    assert float(change[field + 1]) == 0

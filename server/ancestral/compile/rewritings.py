@@ -71,6 +71,16 @@ def _pooled(rank: int) -> Rewriting:
     return pool
 
 
+def _mean_of_all(rank: int) -> Rewriting:
+    def pool(r: Rewriter, x: Ref, size: Any) -> Ref:
+        """Pooling to one element is the mean over all positions."""
+        if list(size) != [1] * rank:
+            raise ValueError("windows of different sizes")
+        return r.emit("aten.mean.dim", x, list(range(-rank, 0)), True)
+
+    return pool
+
+
 def _batch_norm(r: Rewriter, x: Ref, weight: Ref | None, bias: Ref | None, mean: Ref | None,
                 var: Ref | None, *how: Any) -> Ref:  # fmt: skip
     """In eval form: each channel times one number plus another, both from the weights."""
@@ -149,9 +159,9 @@ def _slice_scatter(r: Rewriter, x: Ref, part: Ref, dim: int = 0, start: Any = No
                    stop: Any = None, step: int = 1) -> Ref:  # fmt: skip
     """An assignment to a range: what lies before it, the part, what lies after it."""
     size = r.shape(x)[dim]
-    first = 0 if start is None else r.number(start)
+    low = 0 if start is None else r.number(start)
     last = size if stop is None else min(r.number(stop), size)
-    first = first + size if first < 0 else first
+    first = low + size if low < 0 else low
     last = last + size if last < 0 else last
     if step != 1:
         raise ValueError("an assignment to every other element")
@@ -194,6 +204,9 @@ ALWAYS: dict[str, Rewriting] = {
     "aten.mv": _addmv,
     "aten.avg_pool1d": _pooled(1),
     "aten.avg_pool2d": _pooled(2),
+    "aten.adaptive_avg_pool1d": _mean_of_all(1),
+    "aten.adaptive_avg_pool2d": _mean_of_all(2),
+    "aten._adaptive_avg_pool2d": _mean_of_all(2),
     "aten.batch_norm": _batch_norm,
     "aten._native_batch_norm_legit_no_training": _batch_norm,
     "aten.native_batch_norm": _batch_norm,

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from torch import nn
 
 from ancestral.likelihoods.base import Likelihood
+from ancestral.models.causal_conv import CausalConv
 from ancestral.models.char_rnn import CharRNN
 from ancestral.models.data import ConditionSpec, DataSpec
 from ancestral.models.diagonal_bilstm import DiagonalBiLSTM
@@ -46,6 +47,7 @@ class Family(Protocol):
 
 
 FAMILIES: dict[str, Family] = {
+    "causal-conv": CausalConv,
     "char-rnn": CharRNN,
     "diagonal-bilstm": DiagonalBiLSTM,
     "distaug": DistAug,

@@ -1,13 +1,16 @@
 """WaveNet (van den Oord et al. 2016, "WaveNet: A Generative Model for Raw Audio").
 
 A stack of dilated causal convolutions with the gate of equation 2, residual and skip connections
-(figure 4), and the conditions of section 2.5 added inside every gate.
+(figure 4), and the conditions of section 2.5 added inside every gate. Local conditions that come in
+frames are brought to the rate of the samples by learned up-sampling (section 2.5, "a transposed
+convolutional network"; here each frame is repeated and smoothed, which leaves no checkerboard).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from math import prod
 from typing import ClassVar, Self
 
 import torch
@@ -27,7 +30,8 @@ class WaveNet(nn.Module):
     every layer reads zeros. `levels` given: codes, embedded (the 1×1 convolution of their
     one-hot form); None: one real value per step. `gate` defaults to `residual` channels, `final`
     to one hidden 1×1 layer of `skip` channels, as in the paper. `bias` is that of all layers but
-    the last, which always has one.
+    the last, which always has one. A series condition of hop > 1 has [B, channels, T / hop] frames;
+    `upsample` are factors whose product is the hop.
     """
 
     reads: ClassVar[Encoding] = "int"
@@ -46,12 +50,21 @@ class WaveNet(nn.Module):
         final: Sequence[int] | None = None,
         bias: bool = True,
         start: float | None = None,
+        upsample: Sequence[int] = (),
+        upsample_kernel: int = 1,
+        upsample_context: int = 0,
         conditions: Sequence[ConditionSpec] = (),
     ) -> None:
         super().__init__()
         self.start = start
         if not dilations:
             raise ValueError("dilations must name at least one layer")
+        self.upsample = nn.ModuleList(
+            Upsampling(condition.channels or 0, upsample, upsample_kernel, upsample_context)
+            if condition.hop != 1
+            else nn.Identity()
+            for condition in conditions
+        )
         self.input: nn.Module
         if levels is None:
             self.input = nn.Conv1d(1, residual, 1, bias=bias)
@@ -82,8 +95,12 @@ class WaveNet(nn.Module):
         """The module for that data: codes are embedded under the encoding `int`."""
         if data.kind not in ("audio", "sequence", "vector"):
             raise ValueError(f"wavenet models sequences, not {data.kind} data")
-        if any(condition.kind == "plane" or condition.hop != 1 for condition in conditions):
-            raise ValueError("wavenet takes labels and series of hop 1 as conditions")
+        if any(condition.kind == "plane" for condition in conditions):
+            raise ValueError("wavenet takes labels and series as conditions")
+        factors: object = hyperparameters.get("upsample", ())
+        hop = prod(factors) if isinstance(factors, (list, tuple)) else 0
+        if any(condition.hop not in (1, hop) for condition in conditions):
+            raise ValueError("the product of upsample must be the hop of the series conditions")
         if encoding == "one-hot":
             raise ValueError("wavenet embeds codes itself: the encoding is int, unit or signed")
         levels = data.levels if encoding == "int" else None
@@ -98,6 +115,7 @@ class WaveNet(nn.Module):
             x = self.input(x.unsqueeze(1))
         if self.start is None:
             x = F.pad(x, (1, 0))[..., :-1]
+        conditions = tuple(up(c) for up, c in zip(self.upsample, conditions, strict=True))
         total: Tensor | None = None
         for layer in self.layers:
             x, skip = layer(x, *conditions)
@@ -142,3 +160,34 @@ class GatedLayer(nn.Module):
         value, opening = both.chunk(2, dim=1)
         z = torch.tanh(value) * torch.sigmoid(opening)
         return x if self.residual is None else x + self.residual(z), self.skip(z)
+
+
+class Upsampling(nn.Module):
+    """Frames [B, C, F] -> [B, C, F · product of factors]: repeat each, then smooth over time.
+
+    Each smoothing is one filter of 2s + 1 steps (and `kernel` neighbouring channels) for a factor
+    of s, one for all channels; it begins as a moving mean. `context` frames on either side are
+    mixed beforehand. The frames ahead are read too: they are known.
+    """
+
+    def __init__(self, channels: int, factors: Sequence[int], kernel: int, context: int) -> None:
+        super().__init__()
+        self.factors = list(factors)
+        self.mix = (
+            nn.Conv1d(channels, channels, 2 * context + 1, padding=context, bias=False)
+            if context
+            else None
+        )
+        self.convs = nn.ModuleList(
+            nn.Conv2d(1, 1, (kernel, 2 * s + 1), padding=(kernel // 2, s), bias=False)
+            for s in factors
+        )
+        for conv, s in zip(self.convs, factors, strict=True):
+            nn.init.constant_(conv.get_parameter("weight"), 1 / (kernel * (2 * s + 1)))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        h = frames if self.mix is None else self.mix(frames)
+        h = h[:, None]
+        for factor, conv in zip(self.factors, self.convs, strict=True):
+            h = conv(h.unsqueeze(-1).expand(-1, -1, -1, -1, factor).flatten(-2))
+        return h[:, 0]
