@@ -149,7 +149,7 @@ def _instance_norm(r: Rewriter, x: Ref, weight: Any, bias: Any, mean: Any, var: 
 
 def _group_norm(r: Rewriter, x: Ref, groups: int, weight: Ref | None = None,
                 bias: Ref | None = None, eps: float = 1e-5, *_: Any) -> Ref:  # fmt: skip
-    _, channels, *rest = r.shape(x)
+    channels, rest = r.shape(x)[1], r.shape(x)[2:]
     split = r.emit("aten.unflatten.int", x, 1, [groups, channels // groups])
     normed = r.emit("aten.layer_norm.default", split, [channels // groups, *rest], None, None, eps)
     return _affine(r, r.emit("aten.flatten.using_ints", normed, 1, 2), weight, bias)

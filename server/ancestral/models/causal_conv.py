@@ -72,4 +72,5 @@ class CausalConv(nn.Module):
             h = h + embedding(label)[..., None]
         for conv in self.convs:
             h = h + F.relu(conv(F.pad(h, (self.margin, 0))))
-        return self.output(F.relu(self.hidden(h)))
+        params: Tensor = self.output(F.relu(self.hidden(h)))
+        return params
