@@ -57,4 +57,4 @@ def test_a_linear_probe_reads_digits(data_folder: Path) -> None:
         digits = np.concatenate([mnist["y_train"][:1000], mnist["y_test"][:500]])
     vectors = StandardScaler().fit_transform(model.embed((images > 127).astype(int)[:, None]))
     probe = LogisticRegression(max_iter=2000).fit(vectors[:1000], digits[:1000])
-    assert probe.score(vectors[1000:], digits[1000:]) > 0.6
+    assert probe.score(vectors[1000:], digits[1000:]) > 0.8  # measured 0.874
