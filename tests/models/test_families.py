@@ -18,10 +18,13 @@ from ancestral.models import ConditionSpec, DataSpec, Network
 BITS = {"kind": "bernoulli"}
 TRITS = {"kind": "categorical", "levels": 3}
 SMALL = DataSpec(kind="image", shape=(1, 2, 3), levels=2)
+ODD = DataSpec(kind="image", shape=(1, 3, 3), levels=2)
 PAIRS = DataSpec(kind="image", shape=(2, 2, 2), levels=2)
 AUDIO = DataSpec(kind="audio", levels=3, sample_rate=8000)
 TEXT = DataSpec(kind="sequence", levels=3)
 PIXELCNN = {"channels": 4, "dilations": [1, 2], "first_kernel": 3}
+PIXELCNN_PP = {"channels": 3, "layers": 1}
+PIXELSNAIL = {"channels": 4, "blocks": 1, "layers": 1, "keys": 4}
 PIXELRNN = {"channels": 4, "layers": 1, "first_kernel": 3}
 WAVENET = {"dilations": [1, 2], "residual": 3, "skip": 4}
 
@@ -53,6 +56,24 @@ CASES: dict[
     "row-lstm-channels": ("row-lstm", PAIRS, BITS, PIXELRNN | {"hidden": 2, "layers": 2}, ()),
     "diagonal-bilstm": ("diagonal-bilstm", SMALL, BITS, PIXELRNN | {"state_bias": True}, ()),
     "diagonal-bilstm-channels": ("diagonal-bilstm", PAIRS, BITS, PIXELRNN | {"hidden": 2}, ()),
+    "pixelcnn-one-stack": (
+        "pixelcnn",
+        SMALL,
+        BITS,
+        {"channels": 2, "blocks": 1, "first_kernel": 3},
+        (LABEL,),
+    ),
+    "pixelcnn-one-stack-channels": ("pixelcnn", PAIRS, BITS, {"channels": 2, "blocks": 2}, ()),
+    "pixelcnn-pp": ("pixelcnn-pp", SMALL, BITS, PIXELCNN_PP, (LABEL,)),
+    "pixelcnn-pp-odd": (
+        "pixelcnn-pp",
+        ODD,
+        BITS,
+        PIXELCNN_PP | {"layers": 2, "scales": 2, "weight_norm": False},
+        (),
+    ),
+    "pixelsnail": ("pixelsnail", SMALL, BITS, PIXELSNAIL, (LABEL,)),
+    "pixelsnail-odd": ("pixelsnail", ODD, BITS, PIXELSNAIL | {"blocks": 2, "heads": 2}, ()),
     "wavenet": ("wavenet", AUDIO, TRITS, WAVENET, (LABEL, SERIES)),
     "wavenet-3": ("wavenet", AUDIO, TRITS, WAVENET | {"kernel": 3, "bias": False}, ()),
 }

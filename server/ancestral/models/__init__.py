@@ -21,6 +21,9 @@ from ancestral.models.lmconv import LMConv
 from ancestral.models.made import MADE
 from ancestral.models.nade import NADE, RNADE
 from ancestral.models.network import Encoding, Network, ParamsLayout
+from ancestral.models.pixelcnn import PixelCNN
+from ancestral.models.pixelcnn_pp import PixelCNNPP
+from ancestral.models.pixelsnail import PixelSNAIL
 from ancestral.models.row_lstm import RowLSTM
 from ancestral.models.sparse_transformer import SparseTransformer
 from ancestral.models.wavenet import WaveNet
@@ -58,6 +61,9 @@ FAMILIES: dict[str, Family] = {
     "lmconv": LMConv,
     "made": MADE,
     "nade": NADE,
+    "pixelcnn": PixelCNN,
+    "pixelcnn-pp": PixelCNNPP,
+    "pixelsnail": PixelSNAIL,
     "rnade": RNADE,
     "row-lstm": RowLSTM,
     "sparse-transformer": SparseTransformer,

@@ -23,6 +23,7 @@ from ancestral.train.recipe import Training
 
 SAVE_SECONDS = 60.0  # between two checkpoints
 VALIDATION_BATCH = 16
+INNER = {"blocks", "layers", "encoder", "decoder"}  # lists of a network's repeated layers
 Report = Callable[[int, float, float | None], None]  # step, training and validation bits/dim
 
 
@@ -52,7 +53,7 @@ def optimizers_for(module: nn.Module, training: Training) -> list[torch.optim.Op
     others: list[nn.Parameter] = []
     vectors: list[nn.Parameter] = []
     for name, parameter in module.named_parameters():
-        inner = name.startswith(("blocks.", "layers.")) and "labels" not in name
+        inner = not INNER.isdisjoint(name.split(".")) and "labels" not in name
         if parameter.dim() < 2:
             vectors.append(parameter)
         elif training.optimizer == "muon" and inner:

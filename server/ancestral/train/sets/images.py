@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ancestral.train.datasets import Array, DataSet, Split, named
@@ -90,4 +92,29 @@ def circuit_boards(recipe: Recipe, arrays: dict[str, Array]) -> DataSet:
         Split(normal[validates]),
         Split(patches("holdin_normal")),
         "DeepPCB, defect-free patches",
+    )
+
+
+@named("fashion-mnist")
+def fashion_mnist(recipe: Recipe, arrays: dict[str, Array]) -> DataSet:
+    """Pictures of clothes, 28×28 of 256 levels, laid out as MNIST."""
+    return replace(mnist(recipe, arrays), description="Fashion-MNIST")
+
+
+@named("normal-chests")
+def normal_chests(recipe: Recipe, arrays: dict[str, Array]) -> DataSet:
+    """PneumoniaMNIST's X-rays without a finding; every twentieth of the training set validates."""
+
+    def normal(name: str) -> Array:
+        pictures: Array = arrays[f"{name}_images"]
+        chosen: Array = pictures[arrays[f"{name}_labels"].reshape(-1) == 0]
+        return chosen[:, None]
+
+    train = normal("train")
+    validates = np.arange(len(train)) % 20 == 0
+    return DataSet(
+        Split(train[~validates]),
+        Split(train[validates]),
+        Split(normal("val")),
+        "PneumoniaMNIST, normal chests",
     )
