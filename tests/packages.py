@@ -69,6 +69,22 @@ TINY: dict[str, dict[str, Any]] = {
         "input_encoding": "int",
         "params_layout": "channels-last",
     },
+    "tiny-wavernn": {
+        "family": "wavernn",
+        "hyperparameters": {"width": 6, "hidden": 5, "scales": [2, 3], "features": 5, "blocks": 1},
+        "data": {
+            "kind": "audio",
+            "levels": 16,
+            "codec": {"kind": "linear", "levels": 16},
+            "sample_rate": 1000,
+            "length": {"default": 30, "maximum": 600},
+        },
+        "likelihood": {"kind": "categorical", "levels": 16},
+        "conditions": [{"name": "mel", "kind": "series", "channels": 3, "hop": 6}],
+        "order": "time",
+        "input_encoding": "signed",
+        "params_layout": "channels-last",
+    },
     "tiny-wavenet": {
         "family": "wavenet",
         "hyperparameters": {"dilations": [1, 2, 4], "residual": 6, "skip": 8},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,29 @@ def test_gated_pixelcnn(
 )
 def test_wavenet(tmp_path: Path, conditions: list[dict[str, Any]], **options: Any) -> None:
     check(tmp_path, "tiny-wavenet", hyperparameters=options, conditions=conditions)
+
+
+@SEARCH
+@given(
+    width=st.integers(1, 9),
+    hidden=st.integers(1, 9),
+    features=st.integers(1, 7),
+    blocks=st.integers(0, 2),
+    scales=st.lists(st.integers(1, 4), max_size=2),
+    head=st.sampled_from(
+        [{"kind": "categorical", "levels": 16},
+         {"kind": "mixture-of-logistics", "components": 3, "levels": 16}]
+    ),
+)  # fmt: skip
+def test_wavernn(tmp_path: Path, scales: list[int], head: dict[str, Any], **options: Any) -> None:
+    mel = {"name": "mel", "kind": "series", "channels": 3, "hop": prod(scales)}
+    check(
+        tmp_path,
+        "tiny-wavernn",
+        hyperparameters={"scales": scales, **options},
+        conditions=[mel],
+        likelihood=head,
+    )
 
 
 @SEARCH

@@ -26,6 +26,7 @@ PIXELCNN = {"channels": 4, "dilations": [1, 2], "first_kernel": 3}
 PIXELCNN_PP = {"channels": 3, "layers": 1}
 PIXELSNAIL = {"channels": 4, "blocks": 1, "layers": 1, "keys": 4}
 PIXELRNN = {"channels": 4, "layers": 1, "first_kernel": 3}
+WAVERNN = {"width": 4, "hidden": 9}
 WAVENET = {"dilations": [1, 2], "residual": 3, "skip": 4}
 
 CASES: dict[
@@ -74,6 +75,8 @@ CASES: dict[
     ),
     "pixelsnail": ("pixelsnail", SMALL, BITS, PIXELSNAIL, (LABEL,)),
     "pixelsnail-odd": ("pixelsnail", ODD, BITS, PIXELSNAIL | {"blocks": 2, "heads": 2}, ()),
+    "wavernn": ("wavernn", AUDIO, TRITS, WAVERNN | {"features": 3, "blocks": 1}, (SERIES,)),
+    "wavernn-alone": ("wavernn", AUDIO, TRITS, WAVERNN, ()),
     "wavenet": ("wavenet", AUDIO, TRITS, WAVENET, (LABEL, SERIES)),
     "wavenet-3": ("wavenet", AUDIO, TRITS, WAVENET | {"kernel": 3, "bias": False}, ()),
 }

@@ -27,14 +27,17 @@ from ancestral.compile.whole import ATEN, canonical, recurrences_whole
 Inputs = tuple[torch.Tensor, ...]
 
 _LONG = 400  # operators of a forward pass beyond which it is traced at batch one
-_SHORTEST = 16  # length that tracing may assume; the graph holds for shorter items as well
+# The length that tracing may assume, for a shift by k asks that time − k is not 1. The graph holds
+# for shorter items as well.
+_SHORTEST = 16
 
 
 def capture(module: nn.Module, example: Inputs, dynamic: Sequence[dict[int, str]] = ()) -> Graph:
     """Trace `module(*example)` into a Graph.
 
     `dynamic` gives, per input, the dimensions that may change and a name for each ("batch",
-    "time"); equal names are equal sizes. Raises CompileError when neither way of tracing works.
+    "time"); equal names are equal sizes, "5 time" is five times as long.
+    Raises CompileError when neither way of tracing works.
     """
     was_training = module.training
     module.eval()
@@ -60,9 +63,19 @@ def capture(module: nn.Module, example: Inputs, dynamic: Sequence[dict[int, str]
 
 
 def _by_export(module: nn.Module, example: Inputs, dynamic: Sequence[dict[int, str]]) -> Graph:
-    least = {"time": _SHORTEST}  # a shift by k asks that time − k is not 1
-    sizes = {name: Dim(name, min=least.get(name)) for axes in dynamic for name in axes.values()}
-    shapes = tuple({axis: sizes[name] for axis, name in axes.items()} for axes in dynamic)
+    longest: dict[str, int] = {}  # what an axis is the multiple of: its size, at most
+    for x, axes in zip(example, dynamic, strict=False):
+        for axis, name in axes.items():
+            base = name.split()[-1]
+            longest[base] = min(x.shape[axis], longest.get(base, _SHORTEST))
+    least = {name: size for name, size in longest.items() if name != "batch"}
+    sizes: dict[str, Any] = {name: Dim(name, min=least.get(name)) for name in longest}
+
+    def size(name: str) -> Any:
+        *factor, base = name.split()
+        return int(factor[0]) * sizes[base] if factor else sizes[base]
+
+    shapes = tuple({axis: size(name) for axis, name in axes.items()} for axes in dynamic)
     wrapper = _Positional(module)
     program = export(
         wrapper, example, dynamic_shapes=((shapes,) if dynamic else None), strict=False

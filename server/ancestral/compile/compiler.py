@@ -33,13 +33,15 @@ from ancestral.compile.program import StepProgram
 from ancestral.compile.rewritings import written_out
 from ancestral.compile.schedule import schedule
 from ancestral.compile.tracer import Tracer
-from ancestral.models.data import ConditionSpec, DataSpec
+from ancestral.models.data import ConditionSpec, DataSpec, whole_frames
 from ancestral.models.network import Network
 
 COMPILER_VERSION = 1  # part of every fingerprint: raised when a program's arithmetic may change
 
 _BATCH = 5  # of the example: a size of its own, so that tracing takes no other axis for it
 _LENGTH = 47  # of the example of an open-ended item; programs hold for any length
+_LONGEST = 1 << 30  # where items have no limit
+_FRAMES = 7  # of the example's series, where they are slower than the sites
 
 Program = StepProgram | ElementProgram
 
@@ -56,14 +58,14 @@ class Codes:
     kind: str
 
     @staticmethod
-    def of(data: DataSpec, joint: bool, longest: int | None = None) -> Codes:
-        """`longest` is the most that an item of open length may have."""
+    def of(data: DataSpec, joint: bool, length: int = _LENGTH) -> Codes:
+        """`length`: of the example of an open-ended item."""
         if data.kind == "image":
             channels, rows, columns = data.shape
             return Codes(channels, rows, columns, False, 1 if joint else channels, "image")
         if data.shape:
             return Codes(1, 1, data.shape[0], False, 1, data.kind)
-        return Codes(1, 1, min(_LENGTH, longest or _LENGTH), True, 1, data.kind)
+        return Codes(1, 1, length, True, 1, data.kind)
 
 
 def compile_network(
@@ -76,14 +78,16 @@ def compile_network(
     `order` maps rank to position; None is raster order or time. Raises CausalityError with the
     path of the leak, or UnsupportedOperator with the operator and its line in the model.
     """
-    codes = Codes.of(network.data, network.likelihood.joint, network.longest)
+    length = min(_example_length(conditions), network.longest or _LONGEST)
+    codes = Codes.of(network.data, network.likelihood.joint, length)
     discrete = network.data.levels is not None
     example: list[torch.Tensor] = [_example_codes(network.data, codes, discrete)]
     dynamic: list[dict[int, str]] = [{0: "batch"}]
+    clock = whole_frames(1, conditions)  # sites after which all series have come round
     if codes.open_length:
-        dynamic[0][1] = "time"
+        dynamic[0][1] = _times(clock)
     for spec in conditions:
-        tensor, axes = _example_condition(spec, codes)
+        tensor, axes = _example_condition(spec, codes, clock)
         example.append(tensor)
         dynamic.append({0: "batch", **axes})
     if isinstance(network, GraphNetwork):
@@ -194,12 +198,25 @@ def _example_codes(data: DataSpec, codes: Codes, discrete: bool) -> torch.Tensor
     return torch.randn((_BATCH, *shape), generator=generator)
 
 
-def _example_condition(spec: ConditionSpec, codes: Codes) -> tuple[torch.Tensor, dict[int, str]]:
+def _example_length(conditions: Sequence[ConditionSpec]) -> int:
+    """Of an open-ended item: a few values of every series at least."""
+    return whole_frames(max(_LENGTH, _FRAMES * whole_frames(1, conditions)), conditions)
+
+
+def _times(factor: int) -> str:
+    """An axis that many times as long as the axis "time" (see `capture`)."""
+    return "time" if factor == 1 else f"{factor} time"
+
+
+def _example_condition(
+    spec: ConditionSpec, codes: Codes, clock: int
+) -> tuple[torch.Tensor, dict[int, str]]:
     if spec.kind == "label":
         return torch.zeros(_BATCH, dtype=torch.int64), {}
     generator = torch.Generator().manual_seed(1)
     width: Any = spec.channels
     if spec.kind == "series":
-        axes = {2: "time"} if codes.open_length else {}
-        return torch.randn((_BATCH, width, codes.columns), generator=generator), axes
+        axes = {2: _times(clock // spec.hop)} if codes.open_length else {}
+        frames = codes.columns // spec.hop
+        return torch.randn((_BATCH, width, frames), generator=generator), axes
     return torch.randn((_BATCH, width, codes.rows, codes.columns), generator=generator), {}

@@ -27,6 +27,7 @@ from ancestral.engine.parity import (
     step_params,
 )
 from ancestral.engine.probe import FLOAT32_LIMIT, FLOAT64_LIMIT, Check, Probe
+from ancestral.models.data import whole_frames
 from ancestral.runtimes.base import SlotRequest
 from ancestral.runtimes.reference import ReferenceRuntime
 
@@ -89,7 +90,7 @@ def run_checks(
 def _length(model: Model, sites: int | None) -> int:
     bounds = model.manifest.data.length
     if sites is None and bounds is not None:
-        return min(OPEN_SITES, bounds.maximum)
+        return whole_frames(min(OPEN_SITES, bounds.maximum), model.conditions)
     return model.sites_of(sites)
 
 

@@ -27,6 +27,7 @@ from ancestral.models.pixelsnail import PixelSNAIL
 from ancestral.models.row_lstm import RowLSTM
 from ancestral.models.sparse_transformer import SparseTransformer
 from ancestral.models.wavenet import WaveNet
+from ancestral.models.wavernn import WaveRNN
 
 __all__ = ["FAMILIES", "ConditionSpec", "DataSpec", "Network", "build", "layout"]
 
@@ -68,6 +69,7 @@ FAMILIES: dict[str, Family] = {
     "row-lstm": RowLSTM,
     "sparse-transformer": SparseTransformer,
     "wavenet": WaveNet,
+    "wavernn": WaveRNN,
 }
 
 

@@ -90,3 +90,9 @@ class ConditionSpec:
             len(self.prior) != self.classes or not math.isclose(sum(self.prior), 1, abs_tol=1e-6)
         ):
             raise ValueError(f"condition {self.name}: prior must sum to 1 over the classes")
+
+
+def whole_frames(sites: int, conditions: Sequence[ConditionSpec]) -> int:
+    """`sites` rounded up to a length at which every series has a whole number of values."""
+    hop = math.lcm(*(spec.hop for spec in conditions if spec.kind == "series"))
+    return -(-sites // hop) * hop

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ancestral.compile import ParityError, Program, compile_network
-from ancestral.models.data import ConditionSpec
+from ancestral.models.data import ConditionSpec, whole_frames
 from ancestral.models.network import Network
 from ancestral.runtimes.reference import new_batch
 
@@ -41,7 +41,7 @@ def derive(
 
 def check(program: Program, network: Network, conditions: Sequence[ConditionSpec]) -> float:
     """The largest difference between stepped and forward params, over the params' scale."""
-    sites = _length(program, network)
+    sites = _length(program, network, conditions)
     values = _random_values(network, sites)
     given = tuple(random_condition(c, network, sites) for c in conditions)
     double = copy.deepcopy(network).double().eval()
@@ -104,11 +104,12 @@ def _windows(program: Program, sites: int) -> list[tuple[int, int]]:
     return [(0, window), (sites - window - window // 4, sites)]
 
 
-def _length(program: Program, network: Network) -> int:
+def _length(program: Program, network: Network, conditions: Sequence[ConditionSpec]) -> int:
     if network.data.shape:
         return network.data.sites()
     reach = sum(s.ring.length for s in program.steps if s.ring)
-    return min(reach + 2 * _WINDOW, network.longest or _LONGEST, _LONGEST)
+    sites = whole_frames(min(reach + 2 * _WINDOW, _LONGEST), conditions)
+    return min(sites, network.longest or sites)
 
 
 def _random_values(network: Network, sites: int) -> npt.NDArray[np.generic]:

@@ -45,7 +45,8 @@ def _stack(t: Tracer, kind: str, x: View, states: list[Any], params: Sequence[An
         raise t.unsupported("an initial state that depends on the data")
     x = t.to_flat(x)
     time = 1 if batch_first else 0
-    if len(x.dims) != 3 or [a.kind for a in x.dims[time]] != ["flat"] or not _vectors(x):
+    kinds = [[atom.kind for atom in dim] for dim in x.dims]
+    if len(kinds) != 3 or kinds[time] != ["flat"] or set(kinds[1 - time]) - {"batch"}:
         raise t.unsupported("a recurrence along an axis that is not time")
     per_layer = len(params) // (layers * (2 if bidirectional else 1))
     for layer in range(layers):
@@ -53,10 +54,6 @@ def _stack(t: Tracer, kind: str, x: View, states: list[Any], params: Sequence[An
         initial = [_initial(t, s, layer) for s in states]
         x = _layer(t, kind, x, initial, own, biases, leaks=bidirectional)
     return (x,)
-
-
-def _vectors(x: View) -> bool:
-    return not has(x.dims[-1], "flat") and has(x.dims[0], "batch") != has(x.dims[1], "batch")
 
 
 def _initial(t: Tracer, state: Fixed, layer: int) -> Fixed | None:
