@@ -19,7 +19,7 @@ _GRAPH = "A module's graph"
 def import_(
     file: Annotated[
         Path,
-        typer.Argument(help="Graph (.pt2, .ancestral), checkpoint, or Hugging Face folder."),
+        typer.Argument(help="Graph (.pt2, .ancestral), checkpoint, or a folder of one."),
     ],
     name: Annotated[str | None, typer.Option(help="Name of the new package.")] = None,
     version: Annotated[int, typer.Option(min=1)] = 1,
@@ -33,6 +33,9 @@ def import_(
         str | None, typer.Option(help="Such as 1,2,4,8; repeated to the number of layers.")
     ] = None,
     heads: Annotated[int | None, typer.Option(min=1, help="Of attention.")] = None,
+    alphabet: Annotated[
+        str | None, typer.Option(help="Of text: the characters in the order of their codes.")
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option(help="image, audio, sequence or vector.", rich_help_panel=_GRAPH),
@@ -120,6 +123,7 @@ def import_(
         shape=told_shape,
         sample_rate=sample_rate,
         heads=heads,
+        alphabet=alphabet,
         data=trained_on,
         licence=licence,
     )

@@ -2,7 +2,8 @@
 
 A file is read by torch's weights-only loader (tensors and plain containers; anything else is
 refused, never unpickled), as safetensors or as numpy's .npz, without objects; a Hugging Face folder
-by its config.json, preprocessor_config.json and model.safetensors.
+by its config.json, preprocessor_config.json and model.safetensors. Folders of raw tensors and
+libwavernn's files are read by `raw` and `libwavernn`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ancestral.store.errors import PackageError
+from ancestral.store.libwavernn import is_libwavernn, read_file
+from ancestral.store.raw import MANIFEST, read_folder
 
 # Hyper-parameters of training frameworks: mappings, read as such without their classes' code.
 _MAPPINGS = (
@@ -53,6 +56,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
     direction and length are multiplied out. Raises PackageError for what is no such file or
     holds more than tensors and plain containers.
     """
+    if (path / MANIFEST).is_file():
+        return Checkpoint(*read_folder(path))
+    if path.is_file() and is_libwavernn(path):
+        return Checkpoint(*read_file(path))
     if path.is_dir():
         config: dict[str, Any] = {}
         for name in _SETTINGS:

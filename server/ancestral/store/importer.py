@@ -5,6 +5,7 @@ The result is proved causal before it is published.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ class Told:
     shape: Sequence[int] | None = None  # image (C, H, W)
     sample_rate: int | None = None  # Hz
     heads: int | None = None  # of attention
+    alphabet: str | None = None  # characters in the order of their codes
     data: str = "unknown"  # what it was trained on
     licence: str = "unknown"
 
@@ -69,6 +71,8 @@ def _manifest(file: Path, layout: Layout, described: Mapping[str, Any], told: To
         flags.append("--shape " + ",".join(map(str, told.shape)))
     if told.heads:
         flags.append(f"--heads {told.heads}")
+    if told.alphabet:
+        flags.append(f"--alphabet {shlex.quote(told.alphabet)}")
     if told.sample_rate:
         flags.append(f"--sample-rate {told.sample_rate}")
     provenance = {

@@ -32,6 +32,7 @@ class Rule:
     transpose  the axes are taken in the reverse order
     scale      factor for layer n of N: constants of their forward pass, multiplied into the weights
     repeat     how often the taken part is repeated: one number for all of a vector, say
+    transform  what else becomes of the taken part
     optional   some files of the layout lack it
     """
 
@@ -42,6 +43,7 @@ class Rule:
     transpose: bool = False
     scale: Callable[[int, int], float] | None = None
     repeat: str = "1"
+    transform: Callable[[Tensor], Tensor] | None = None
     optional: bool = False
 
     def take(self, tensor: Tensor, layer: int, layers: int, sizes: Sizes) -> Tensor:
@@ -54,6 +56,8 @@ class Rule:
         if self.repeat != "1":
             factor, letter = _factor(self.repeat)
             taken = taken.repeat(factor * sizes[letter])
+        if self.transform is not None:
+            taken = self.transform(taken)
         return taken.contiguous()
 
 
@@ -68,6 +72,8 @@ class Told(Protocol):
     def sample_rate(self) -> int | None: ...
     @property
     def heads(self) -> int | None: ...
+    @property
+    def alphabet(self) -> str | None: ...
 
 
 @dataclass(frozen=True)
