@@ -49,7 +49,7 @@ def scores(name: str, split: datasets.Split, rows: Sequence[int] | Array) -> Arr
     """What percentiles rank: nats, or -bits/dim of sounds; each item under its own labels."""
     of = model(name)
     chosen = split.take(rows)
-    names = [spec.name for spec in of.conditions]
+    names = [spec.name for spec in of.conditions][: len(chosen.labels)]
     condition = {
         key: values.tolist() for key, values in zip(names, chosen.labels, strict=True)
     } or None

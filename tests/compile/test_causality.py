@@ -154,7 +154,9 @@ def test_a_channel_that_reads_a_later_channel_is_refused() -> None:
 def test_a_masked_linear_layer_with_one_weight_too_many_names_the_site() -> None:
     net = build("made", {"hidden": [7]}, DataSpec("vector", (6,), 3), Categorical(3)).eval()
     assert compile_network(net).space == "elements"
-    net.module.output.mask[3 * 2 : 3 * 2 + 3] = 1  # the output of site 2 reads every hidden unit
+    net.module.output.mask_0[3 * 2 : 3 * 2 + 3] = (
+        True  # the output of site 2 reads every hidden unit
+    )
     with pytest.raises(CausalityError, match="the output of site 2 reads the input at site 4"):
         compile_network(net)
 

@@ -31,7 +31,9 @@ def load(root: Path, name: str) -> ancestral.Model:
 
 
 def condition_of(name: str) -> dict[str, Any] | None:
-    return {"label": 1} if "conditions" in TINY[name] else None
+    given: dict[str, Any] = {"label": 1, "mel": np.random.default_rng(2).random((3, 5)).tolist()}
+    names = [condition["name"] for condition in TINY[name].get("conditions", [])]
+    return {name: given[name] for name in names} or None
 
 
 def test_load_by_name_version_or_folder(root: Path) -> None:

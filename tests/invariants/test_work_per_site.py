@@ -17,7 +17,7 @@ from ancestral.runtimes.reference import ReferenceRuntime
 from ancestral.store import list_packages
 
 STORE = Path(__file__).parents[2] / "models_store"
-EARLY, LATE, RUN = 64, 1400, 16  # sites
+EARLY, LATE, RUN = 520, 1400, 16  # sites; all caches are full at the first
 ATTENTION = {"scores", "mix", "attend"}
 
 

@@ -102,7 +102,7 @@ def test_build_refuses_what_does_not_fit() -> None:
     audio = DataSpec(kind="audio", levels=2, sample_rate=8000)
     bits = DataSpec(kind="image", shape=(1, 4, 4), levels=2)
     with pytest.raises(KeyError):
-        build("pixelsnail", {}, bits, bernoulli)
+        build("pixelrnn", {}, bits, bernoulli)
     with pytest.raises(TypeError, match="dilation"):
         build("gated-pixelcnn", {"channels": 4, "dilation": [1]}, bits, bernoulli)
     hyper = {"channels": 4, "dilations": [1]}

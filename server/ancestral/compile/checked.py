@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -18,28 +18,35 @@ def checked(op: str, function: Callable[..., Any]) -> Callable[..., Any]:
         return function
 
     def call(x: Tensor, hx: Any, params: Any, biases: bool, layers: int, *rest: Any) -> Any:
-        both, batch_first = rest[2], rest[3]
-        _check(x, list(hx) if isinstance(hx, (list, tuple)) else [hx], list(params), gates,
-               biases, layers * (2 if both else 1), 2 if both else 1, batch_first)  # fmt: skip
+        directions = 2 if rest[2] else 1
+        states = list(hx) if isinstance(hx, (list, tuple)) else [hx]
+        _check(x, states, params, gates, biases, layers * directions, directions, rest[3])
         return function(x, hx, params, biases, layers, *rest)
 
     return call
 
 
 def _check(
-    x: Tensor, states: list[Tensor], params: list[Tensor], gates: int, biases: bool, count: int,
-    directions: int, batch_first: bool,
+    x: Tensor, states: Sequence[Tensor], params: Sequence[Tensor], gates: int, biases: bool,
+    count: int, directions: int, batch_first: bool,
 ) -> None:  # fmt: skip
-    each = 4 if biases else 2
-    if x.dim() != 3 or len(params) != each * count or not states:
+    """An LSTM has two states; projected (proj_size), its output is narrower than its cell."""
+    if x.dim() != 3 or not states:
+        raise ValueError("a recurrent layer reads [batch, time, features] and a state")
+    output, hidden = states[0].shape[-1], states[-1].shape[-1]
+    projected = [(output, hidden)] if output != hidden else []
+    biased = [(gates * hidden,)] * 2 if biases else []
+    each = 2 + len(biased) + len(projected)
+    if len(params) != each * count:
         raise ValueError(f"a recurrent layer of {count} parts has {len(params)} weights")
-    batch, hidden, width = x.shape[0 if batch_first else 1], states[0].shape[-1], x.shape[2]
-    if any(tuple(state.shape) != (count, batch, hidden) for state in states):
-        raise ValueError(f"states of shape {list(states[0].shape)} for a batch of {batch}")
-    rows = gates * hidden
+    batch = x.shape[0 if batch_first else 1]
+    for state, width in zip(states, (output, hidden), strict=False):
+        if tuple(state.shape) != (count, batch, width):
+            raise ValueError(f"states of shape {list(state.shape)} for a batch of {batch}")
     for part in range(count):
-        inner = width if part < directions else hidden * directions
-        wanted = [(rows, inner), (rows, hidden), (rows,), (rows,)][:each]
+        inner = x.shape[2] if part < directions else output * directions
+        matrices = [(gates * hidden, inner), (gates * hidden, output)]
+        wanted = [*matrices, *biased, *projected]
         found = [tuple(weight.shape) for weight in params[each * part : each * (part + 1)]]
         if found != wanted:
             raise ValueError(f"weights of shapes {found} where {wanted} are expected")

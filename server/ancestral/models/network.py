@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Literal, Self, get_args
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from ancestral.likelihoods.base import Likelihood
 from ancestral.models.data import DataSpec
 from ancestral.models.orders import Member, Order
+from ancestral.models.precision import Constants
 
 Encoding = Literal["int", "unit", "signed", "one-hot", "bits"]
 ParamsLayout = Literal["channels-first", "channels-last"]
@@ -56,6 +58,11 @@ class Network(nn.Module):
         self.longest: int | None = None  # sites of an item of open length, where there is a limit
 
     @property
+    def dtype(self) -> torch.dtype:
+        """The precision of the weights."""
+        return next(self.module.parameters()).dtype
+
+    @property
     def structure(self) -> str:
         """What the values depend on beside the weights and the code of the family: nothing."""
         return ""
@@ -87,7 +94,11 @@ class Network(nn.Module):
         return type(self)(module, self.data, self.encoding, self.params_layout, self.likelihood)
 
     def forward(self, codes: Tensor, *conditions: Tensor) -> Tensor:
-        return self.arrange(self.module(self.encode(codes), *conditions), codes)
+        dtype = self.dtype
+        exact = dtype is not torch.get_default_dtype()
+        with Constants(dtype) if exact else nullcontext():
+            raw = self.module(self.encode(codes), *conditions)
+        return self.arrange(raw, codes)
 
     def encode(self, codes: Tensor) -> Tensor:
         """Codes as the module reads them."""
@@ -103,7 +114,7 @@ class Network(nn.Module):
         levels = self.data.levels
         if levels is None or self.encoding == "int":
             return codes
-        dtype = next(self.module.parameters()).dtype
+        dtype = self.dtype
         if self.encoding == "one-hot":
             return F.one_hot(codes, levels).to(dtype)
         if self.encoding == "bits":
