@@ -34,17 +34,19 @@ class Rule:
     repeat     how often the taken part is repeated: one number for all of a vector, say
     transform  what else becomes of the taken part
     optional   some files of the layout lack it
+    more       so many layers more than are counted have it
     """
 
     source: str
     shape: tuple[int | str, ...]
     target: str | None
-    taps: tuple[slice | int, ...] = ()
+    taps: tuple[slice | int | None, ...] = ()
     transpose: bool = False
     scale: Callable[[int, int], float] | None = None
     repeat: str = "1"
     transform: Callable[[Tensor], Tensor] | None = None
     optional: bool = False
+    more: int = 0
 
     def take(self, tensor: Tensor, layer: int, layers: int, sizes: Sizes) -> Tensor:
         """The target's share of the source."""
@@ -218,10 +220,9 @@ def _count_layers(state: State, layout: Layout) -> int:
         )
         if rule.optional and not found:
             continue
-        if "(" in rule.source and found != list(range(len(numbers))):
-            raise LayoutError(
-                f"{rule.source} is there for layers {found}, not 0..{len(numbers) - 1}"
-            )
+        wanted = len(numbers) + rule.more
+        if "(" in rule.source and found != list(range(wanted)):
+            raise LayoutError(f"{rule.source} is there for layers {found}, not 0..{wanted - 1}")
     return len(numbers)
 
 
