@@ -82,6 +82,32 @@ def test_scalar_input_with_a_mixture_of_logistics_and_features(tmp_path: Path) -
     torch.testing.assert_close(params, expected, rtol=1e-5, atol=1e-5)
 
 
+def test_features_upsampled_by_the_network(tmp_path: Path) -> None:
+    """conv_in over neighbouring frames; then for each factor repeat and filter over time."""
+    state = random_state(1, 6, features=2)
+    generator = torch.Generator().manual_seed(5)
+    mix = torch.randn(2, 2, 3, generator=generator)
+    state["module.upsample_net.conv_in.weight"] = mix
+    filters = []
+    for n, scale in enumerate((2, 3)):
+        filters.append(torch.randn(1, 1, 3, 2 * scale + 1, generator=generator))
+        name = f"module.upsample_net.upsample.up_layers.{2 * n + 1}.weight"
+        state[name + "_v"] = filters[n]
+        state[name + "_g"] = filters[n].square().sum().sqrt().reshape(1, 1, 1, 1)
+    package = load_package(import_checkpoint(stored(tmp_path, state), tmp_path, TOLD))
+    assert package.conditions[0].hop == 6
+    frames = torch.randn(1, 2, 5, generator=generator).double()
+    h = F.conv1d(frames, mix.double(), padding=1)[:, None]
+    for kernel, scale in zip(filters, (2, 3), strict=True):
+        h = h.repeat_interleave(scale, dim=-1)
+        h = F.conv2d(h, kernel.double(), padding=(1, scale))
+    codes = torch.from_numpy(np.random.default_rng(1).integers(0, 65536, (1, 30)))
+    before = F.pad(2 * codes.double() / 65535 - 1, (1, 0))[:, None, :-1]
+    expected = theirs(state, before, h[:, 0]).transpose(1, 2)
+    params = package.network.double()(codes, frames)[:, :, 0]
+    torch.testing.assert_close(params, expected, rtol=1e-5, atol=1e-5)
+
+
 def test_mu_law_codes_with_a_softmax(tmp_path: Path) -> None:
     state = random_state(256, 256)
     package = load_package(import_checkpoint(stored(tmp_path, state), tmp_path, TOLD))
@@ -97,7 +123,7 @@ def test_mu_law_codes_with_a_softmax(tmp_path: Path) -> None:
 def test_what_is_not_read_is_named(tmp_path: Path) -> None:
     state = random_state(1, 9)
     for change, message in (
-        ({"module.upsample_net.conv_in.weight": torch.zeros(2, 2, 1)}, "upsample_net"),
+        ({"module.upsample_net.up_layers.1.weight": torch.zeros(1, 1, 1, 3)}, "upsample_net"),
         ({"module.conv_layers.0.conv1x1g.weight": torch.zeros(GATE, 2, 1)}, "conv1x1g"),
     ):
         with pytest.raises(PackageError, match=message):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ancestral.media.codecs import MuLaw, lost_in_int16
@@ -112,6 +113,7 @@ def _r9y9(found: Found) -> dict[str, Any]:
             "skip": sizes["S"],
             "kernel": sizes["K"],
             "start": start,
+            **_upsampling(found),
         },
         "data": {
             "kind": "audio",
@@ -121,15 +123,39 @@ def _r9y9(found: Found) -> dict[str, Any]:
             "length": {"default": rate, "maximum": 60 * rate},
         },
         "likelihood": likelihood,
-        "conditions": (
-            [{"name": "features", "kind": "series", "channels": sizes["C"]}] if "C" in sizes else []
-        ),
+        "conditions": _features(found),
         "order": "time",
         "input_encoding": "int" if "L" in sizes else "signed",
         "params_layout": "channels-first",
     }
 
 
+def _scales(found: Found) -> list[int]:
+    """Factors of the upsampling network: its filters have 2 s + 1 steps for a factor of s."""
+    return [found.sizes[name] // 2 for name in _SCALES if name in found.sizes]
+
+
+def _upsampling(found: Found) -> dict[str, Any]:
+    scales = _scales(found)
+    if not scales:
+        return {}
+    if found.sizes.get("W", 1) == 1:
+        raise LayoutError("upsample_net.conv_in: a kernel of one frame is not read")
+    return {
+        "upsample": scales,
+        "upsample_kernel": found.sizes["F"],
+        "upsample_context": found.sizes["W"] // 2,
+    }
+
+
+def _features(found: Found) -> list[dict[str, Any]]:
+    if "C" not in found.sizes:
+        return []
+    hop = math.prod(_scales(found))
+    return [{"name": "features", "kind": "series", "channels": found.sizes["C"], "hop": hop}]
+
+
+_SCALES = "abcdefgh"  # letters of the table for the filters of at most eight factors
 _R9Y9_START = 127  # the code that sampling starts from there
 _SIXTEEN_BITS = 65536
 _R9Y9_LAYER = r"conv_layers\.(\d+)"
@@ -152,7 +178,7 @@ def _mean_skip(layer: int, layers: int) -> float:
 def _r9y9_layout(name: str, input_rules: tuple[Rule, ...]) -> Layout:
     return Layout(
         name=name,
-        origin="WaveNet of r9y9/wavenet_vocoder, without its upsampling network",
+        origin="WaveNet of r9y9/wavenet_vocoder, with a ConvInUpsampleNetwork or none",
         family="wavenet",
         layer=_R9Y9_LAYER + r"\.conv\.weight",
         rules=(
@@ -187,6 +213,21 @@ def _r9y9_layout(name: str, input_rules: tuple[Rule, ...]) -> Layout:
                 ("R",),
                 "layers.{}.residual.bias",
                 scale=_undone,
+            ),
+            Rule(
+                r"upsample_net\.conv_in\.weight",
+                ("C", "C", "W"),
+                "upsample.0.mix.weight",
+                optional=True,
+            ),
+            *(  # a module that repeats frames lies before each filter
+                Rule(
+                    rf"upsample_net\.upsample\.up_layers\.{2 * n + 1}\.weight",
+                    (1, 1, "F", letter),
+                    f"upsample.0.convs.{n}.weight",
+                    optional=True,
+                )
+                for n, letter in enumerate(_SCALES)
             ),
             Rule(_R9Y9_LAYER + r"\.conv1x1_skip\.weight", ("S", "D", 1), "layers.{}.skip.weight"),
             Rule(_R9Y9_LAYER + r"\.conv1x1_skip\.bias", ("S",), "layers.{}.skip.bias"),
