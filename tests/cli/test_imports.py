@@ -6,12 +6,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tests.cli.conftest import Run
-from tests.exports import PixelNet, exported
+from tests.exports import GPT, PixelNet, exported
 from torch import Tensor, nn
 
 import ancestral
+from ancestral.compile import CompileError
 from ancestral.engine.model import Model
-from ancestral.store import load_package
+from ancestral.store import PackageError, load_package
+from ancestral.store.export import read_exported
 
 
 @pytest.fixture
@@ -75,6 +77,26 @@ def test_import_of_what_the_owner_exported(run: Run, tmp_path: Path) -> None:
     torch.testing.assert_close(torch.tensor(nats), wanted.detach())
     assert model.derived
     assert run("verify", "theirs", "--models", tmp_path / "store").status == 0
+
+
+def test_a_table_of_positions_bounds_the_length(tmp_path: Path) -> None:
+    module, codes = GPT(5, 5, 24).eval(), torch.zeros(1, 20, dtype=torch.int64)
+    options = {"data": "sequence", "levels": 5, "likelihood": "categorical"}
+    with pytest.raises(CompileError, match="say length="):
+        ancestral.export(module, codes, tmp_path / "theirs.ancestral", **options)
+    file = ancestral.export(module, codes, tmp_path / "theirs.ancestral", length=24, **options)
+    program, told = read_exported(file)
+    assert told.length == 24
+    whole = torch.randint(5, (3, 24))
+    torch.testing.assert_close(program.graph.run([whole])[program.graph.output], module(whole))
+    file.write_bytes(file.read_bytes()[:-200])
+    with pytest.raises(PackageError, match=r"theirs\.ancestral"):
+        read_exported(file)
+
+
+def test_training_mode_is_refused_before_export(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"call \.eval\(\)"):
+        ancestral.export(PixelNet(1, 4), torch.randn(1, 1, 5, 4), tmp_path / "theirs.ancestral")
 
 
 def test_a_graph_is_described_by_flags(run: Run, tmp_path: Path) -> None:

@@ -32,11 +32,17 @@ _LONG = 400  # operators of a forward pass beyond which it is traced at batch on
 _SHORTEST = 16
 
 
-def capture(module: nn.Module, example: Inputs, dynamic: Sequence[dict[int, str]] = ()) -> Graph:
+def capture(
+    module: nn.Module,
+    example: Inputs,
+    dynamic: Sequence[dict[int, str]] = (),
+    longest: int | None = None,
+) -> Graph:
     """Trace `module(*example)` into a Graph.
 
     `dynamic` gives, per input, the dimensions that may change and a name for each ("batch",
-    "time"); equal names are equal sizes, "5 time" is five times as long.
+    "time"); equal names are equal sizes, "5 time" is five times as long. `longest` is the most
+    that "time" may be.
     Raises CompileError when neither way of tracing works.
     """
     was_training = module.training
@@ -47,7 +53,7 @@ def capture(module: nn.Module, example: Inputs, dynamic: Sequence[dict[int, str]
             try:
                 if _only_batch(dynamic) and _operators(module, example) > _LONG:
                     return _one_item(module, example)
-                return _by_export(module, example, dynamic)
+                return _by_export(module, example, dynamic, longest)
             except CompileError:
                 raise
             except Exception as first:
@@ -62,14 +68,20 @@ def capture(module: nn.Module, example: Inputs, dynamic: Sequence[dict[int, str]
         module.train(was_training)
 
 
-def _by_export(module: nn.Module, example: Inputs, dynamic: Sequence[dict[int, str]]) -> Graph:
-    longest: dict[str, int] = {}  # what an axis is the multiple of: its size, at most
+def _by_export(
+    module: nn.Module, example: Inputs, dynamic: Sequence[dict[int, str]], longest: int | None
+) -> Graph:
+    least: dict[str, int] = {}  # what an axis is the multiple of: its size, at most
     for x, axes in zip(example, dynamic, strict=False):
         for axis, name in axes.items():
             base = name.split()[-1]
-            longest[base] = min(x.shape[axis], longest.get(base, _SHORTEST))
-    least = {name: size for name, size in longest.items() if name != "batch"}
-    sizes: dict[str, Any] = {name: Dim(name, min=least.get(name)) for name in longest}
+            least[base] = min(x.shape[axis], least.get(base, _SHORTEST))
+    # a table of as many positions is cut by every length but its own: the graph holds for it too
+    most = {"time": None if longest is None else longest - 1}
+    sizes: dict[str, Any] = {
+        name: Dim(name, min=None if name == "batch" else size, max=most.get(name))
+        for name, size in least.items()
+    }
 
     def size(name: str) -> Any:
         *factor, base = name.split()
@@ -127,7 +139,7 @@ def _one_item(module: nn.Module, example: Inputs) -> Graph:
     alone, together = module(*one), module(*example)[:1]
     if not torch.allclose(alone, together, rtol=1e-3, atol=1e-3):
         raise CompileError("an item's params depend on the other items of its batch")
-    return replace(_by_export(module, one, ()), batched=False)
+    return replace(_by_export(module, one, (), None), batched=False)
 
 
 def _at_any_batch(module: nn.Module, example: Inputs) -> Graph:

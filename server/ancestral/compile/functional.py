@@ -91,6 +91,11 @@ def _without_idle(graph: Graph) -> Graph:
                 for key, value in node.kwargs.items()
             },
         )
+        if node.op == "aten.where.Scalar" and isinstance(node.args[1], float):
+            # of the default type: the cast follows the graph's precision
+            kept.append(replace(node, name=f"{node.name}_chosen"))
+            cast = (Ref(f"{node.name}_chosen"), torch.float32)
+            node = replace(node, op="aten.to.dtype", args=cast)
         if _idle(node):
             names[node.name] = node.args[0].name
         else:

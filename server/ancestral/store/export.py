@@ -22,6 +22,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from ancestral.compile.capture import capture
+from ancestral.compile.errors import CompileError
 from ancestral.compile.fold import folded_weights
 from ancestral.compile.functional import functionalised, renamed
 from ancestral.compile.graph import Graph
@@ -59,8 +60,16 @@ def export(
         raise ValueError("the module is in training mode; call .eval() on it before export")
     axes = _dynamic(inputs, told)
     shown = tuple(torch.cat([value, value]) if len(value) == 1 else value for value in inputs)
-    graph = capture(module, shown, axes)
-    graph = folded_weights(functionalised(graph, shown if graph.batched else _first(shown)))
+    graph = capture(module, shown, axes, told.length)
+    try:
+        graph = folded_weights(functionalised(graph, shown if graph.batched else _first(shown)))
+        if any("time" in dynamic.values() for dynamic in axes):
+            _run_shorter(graph, shown, axes)
+    except (RuntimeError, IndexError) as error:
+        raise CompileError(
+            f"the graph holds at the example's sizes alone ({str(error).splitlines()[0]}): where "
+            "positions have a table, say length=, how many there are"
+        ) from error
     graph = _with_inputs(graph, _input_names(module, len(inputs)))
     if graph.batched:
         graph = at_any_batch(graph, inputs)
@@ -114,6 +123,16 @@ def _dynamic(inputs: Sequence[Tensor], told: Options) -> list[dict[int, str]]:
                     dynamic[i] = "time"
         axes[0][at] = "time"
     return axes
+
+
+def _run_shorter(graph: Graph, inputs: Sequence[Tensor], axes: Sequence[dict[int, str]]) -> None:
+    """Run at another length than the example's; a RuntimeError where the graph has but one."""
+    batch = len(inputs[0]) if graph.batched else 1
+    cut = [value[:batch] for value in inputs]
+    for dynamic, (i, value) in zip(axes, enumerate(cut), strict=True):
+        for axis in (axis for axis, name in dynamic.items() if name == "time"):
+            cut[i] = value = value.narrow(axis, 0, value.shape[axis] - 1)
+    graph.run(cut)
 
 
 def _first(inputs: Sequence[Tensor]) -> list[Tensor]:
