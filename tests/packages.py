@@ -85,6 +85,20 @@ TINY: dict[str, dict[str, Any]] = {
         "input_encoding": "signed",
         "params_layout": "channels-last",
     },
+    "tiny-chorales": {
+        "family": "sparse-transformer",
+        "hyperparameters": {"layers": 2, "width": 8, "heads": 2, "stride": 8},
+        "data": {
+            "kind": "sequence",
+            "levels": 128,
+            "codec": {"kind": "midi", "voices": 2, "steps": 4},
+            "length": {"default": 24, "maximum": 100},
+        },
+        "likelihood": {"kind": "categorical", "levels": 128},
+        "order": "time",
+        "input_encoding": "int",
+        "params_layout": "channels-last",
+    },
     "tiny-wavenet": {
         "family": "wavenet",
         "hyperparameters": {"dilations": [1, 2, 4], "residual": 6, "skip": 8},

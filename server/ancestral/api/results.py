@@ -1,4 +1,4 @@
-"""Finished jobs as JSON, PNG, WAV and NPY."""
+"""Finished jobs as JSON, PNG, WAV, MIDI, text and NPY."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ancestral.engine.values import from_bytes
 from ancestral.media import (
     Levels,
     Linear,
+    Midi,
     MuLaw,
     Palette,
     Text,
@@ -29,7 +30,7 @@ from ancestral.store import Manifest
 
 Array = npt.NDArray[Any]
 JSON, PNG, WAV, PCM = "application/json", "image/png", "audio/wav", "audio/pcm"
-NPY, SSE, TEXT = "application/x-npy", "text/event-stream", "text/plain"
+NPY, SSE, TEXT, MIDI = "application/x-npy", "text/event-stream", "text/plain", "audio/midi"
 
 
 def offered(manifest: Manifest) -> list[str]:
@@ -42,6 +43,8 @@ def offered(manifest: Manifest) -> list[str]:
         kinds += [WAV, PCM]
     if isinstance(codec, Text):
         kinds.append(TEXT)
+    if isinstance(codec, Midi):
+        kinds.append(MIDI)
     return [*kinds, NPY, SSE]
 
 
@@ -97,7 +100,7 @@ def shaped(values: Array, manifest: Manifest) -> Array:
 
 
 def encoded(sampled: Sampled, manifest: Manifest, kind: str) -> bytes:
-    """The items as PNG (a grid for several), WAV, PCM (one item), text or NPY [count, …]."""
+    """The items as PNG (a grid for several), text or NPY [count, …]; one as WAV, PCM or MIDI."""
     codec = manifest.data.media_codec
     if kind == PNG:
         assert isinstance(codec, Levels | Palette)
@@ -106,6 +109,9 @@ def encoded(sampled: Sampled, manifest: Manifest, kind: str) -> bytes:
         assert isinstance(codec, MuLaw | Linear)
         pcm = pcm_bytes(sampled.items[0], codec)
         return pcm if kind == PCM else sound_header(manifest, sampled.started) + pcm
+    if kind == MIDI:
+        assert isinstance(codec, Midi)
+        return codec.decode(sampled.items[0].astype(np.int64))
     if kind == TEXT:
         return "\n".join(sampled.texts or ()).encode()
     dtype = {"float32": np.float32}.get(sampled.started["dtype"], sampled.started["dtype"])
@@ -136,8 +142,8 @@ def content_type(kind: str, manifest: Manifest) -> str:
 
 
 def require_one(count: int, kind: str) -> None:
-    """A sound file holds one item."""
-    if kind in (WAV, PCM) and count != 1:
+    """A file of sound or music holds one item."""
+    if kind in (WAV, PCM, MIDI) and count != 1:
         raise Problem.of_field("count", f"{kind} holds one item, not {count}")
 
 

@@ -22,6 +22,7 @@ from ancestral.api.following import (
 )
 from ancestral.api.results import (
     JSON,
+    MIDI,
     NPY,
     PCM,
     PNG,
@@ -49,7 +50,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
         "model": SampleAnswer,
         "content": {
-            **dict.fromkeys((PNG, WAV, PCM, NPY, TEXT), _BINARY),
+            **dict.fromkeys((PNG, WAV, PCM, MIDI, NPY, TEXT), _BINARY),
             SSE: {"schema": {"type": "string"}},
         },
     },

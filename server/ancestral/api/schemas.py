@@ -84,7 +84,7 @@ class SampleBody(Queued):
 class File(Body):
     """A file in JSON."""
 
-    data: str = Field(description="base64 of the bytes of a PNG, JPEG, WAV, TXT or NPY file")
+    data: str = Field(description="base64 of the bytes of a PNG, JPEG, WAV, MIDI, TXT or NPY file")
     content_type: str | None = None
 
 

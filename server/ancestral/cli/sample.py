@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,7 +24,7 @@ def sample(
     model: Annotated[str, typer.Argument(help="NAME or NAME/VERSION.")],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="PNG (a grid), WAV, TXT, NPY or JSON file."),
+        typer.Option("--output", "-o", help="PNG (a grid), WAV, MID, TXT, NPY or JSON file."),
     ] = None,
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="Items.")] = 1,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same items.")] = None,
@@ -98,8 +99,12 @@ def sample(
 
 
 def _usual_suffix(model: Model) -> str:
+    from ancestral.media import Midi
+
     if model.manifest.data.media_codec is None:
         return "npy"
+    if isinstance(model.manifest.data.media_codec, Midi):
+        return "mid"
     return {"image": "png", "audio": "wav", "sequence": "txt"}.get(model.data.kind, "npy")
 
 
@@ -124,7 +129,7 @@ def _prefix(model: Model, file: Path, keep: int | None) -> npt.NDArray[Any]:
 
 
 def _write(model: Model, samples: Samples, target: Path) -> list[Path]:
-    """The items as files; sounds beyond the first get a number."""
+    """The items as files; sounds and music beyond the first get a number."""
     from ancestral import media
 
     codec = model.manifest.data.media_codec
@@ -137,14 +142,21 @@ def _write(model: Model, samples: Samples, target: Path) -> list[Path]:
         target.write_bytes(media.encode_png(list(samples.items), codec))
     elif suffix == ".txt" and isinstance(codec, media.Text):
         target.write_text("\n".join(codec.decode(item) for item in samples.items))
+    elif suffix == ".mid" and isinstance(codec, media.Midi):
+        return _write_each(target, [codec.decode(np.asarray(item)) for item in samples.items])
     elif suffix == ".wav" and isinstance(codec, media.MuLaw | media.Linear):
         rate = model.data.sample_rate or 0
-        names = [target] + [
-            target.with_stem(f"{target.stem}-{index}") for index in range(1, len(samples.items))
-        ]
-        for path, item in zip(names, samples.items, strict=True):
-            path.write_bytes(media.encode_wav(item, codec, rate))
-        return names
+        return _write_each(target, [media.encode_wav(i, codec, rate) for i in samples.items])
     else:
         target.write_bytes(media.encode_npy(samples.items))
     return [target]
+
+
+def _write_each(target: Path, bodies: Sequence[bytes]) -> list[Path]:
+    """A file each; those beyond the first get a number."""
+    names = [target] + [
+        target.with_stem(f"{target.stem}-{index}") for index in range(1, len(bodies))
+    ]
+    for path, body in zip(names, bodies, strict=True):
+        path.write_bytes(body)
+    return names

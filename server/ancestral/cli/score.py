@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 def score(
     model: Annotated[str, typer.Argument(help="NAME or NAME/VERSION.")],
-    files: Annotated[list[Path], typer.Argument(help="PNG, JPEG, WAV, TXT, NPY or JSON files.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="PNG, JPEG, WAV, MIDI, TXT, NPY or JSON files.")
+    ],
     conditions: Conditions = None,
     marginal: Annotated[bool, typer.Option(help="Sum over labels that are not given.")] = False,
     fit: Annotated[bool, typer.Option(help="Resize, resample or round what does not fit.")] = False,

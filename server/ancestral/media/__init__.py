@@ -1,4 +1,4 @@
-"""PNG, JPEG, WAV, text, NPY and JSON in and out: bytes to a model's codes and back, in numpy."""
+"""PNG, JPEG, WAV, MIDI, text, NPY and JSON in and out: bytes to a model's codes and back."""
 
 from ancestral.media.codecs import (
     AudioCodec,
@@ -14,6 +14,7 @@ from ancestral.media.codecs import (
 )
 from ancestral.media.decode import MEDIA_TYPES, declared, decode
 from ancestral.media.errors import MediaError
+from ancestral.media.midi import Midi
 from ancestral.media.nested import Item, from_array, from_nested, known_from_nested
 from ancestral.media.npy import encode_npy
 from ancestral.media.picture import encode_png, heat_map_png
@@ -28,6 +29,7 @@ __all__ = [
     "Levels",
     "Linear",
     "MediaError",
+    "Midi",
     "MuLaw",
     "Palette",
     "Text",

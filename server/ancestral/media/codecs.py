@@ -9,6 +9,7 @@ A codec is data in the manifest, so that a package says exactly what its codes s
 - `Levels`: an image's codes 0..levels-1 as 8-bit intensities round(255 k / (levels - 1)).
 - `Palette`: a code for each colour of a table.
 - `Text`: a code for each character of an alphabet.
+- `Midi`: the pitches of voices, step by step (`ancestral.media.midi`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ancestral.media.errors import MediaError
+from ancestral.media.midi import Midi
 
 Codes = npt.NDArray[np.int64]
 Amplitudes = npt.NDArray[np.float64]
@@ -213,7 +215,7 @@ class Text:
         return "".join(self.alphabet[code] for code in codes)
 
 
-Codec = MuLaw | Linear | Levels | Palette | Text
+Codec = MuLaw | Linear | Levels | Palette | Text | Midi
 
 
 def from_config(config: Mapping[str, Any]) -> Codec:
@@ -231,4 +233,6 @@ def from_config(config: Mapping[str, Any]) -> Codec:
             return Palette(tuple((r, g, b) for r, g, b in settings["colours"]))
         case "text":
             return Text(**settings)
-    raise MediaError(f"unknown codec {kind!r}; known: levels, linear, mu-law, palette, text")
+        case "midi":
+            return Midi(**settings)
+    raise MediaError(f"unknown codec {kind!r}; known: levels, linear, midi, mu-law, palette, text")

@@ -11,6 +11,8 @@ import soxr
 from ancestral.media.codecs import Amplitudes, Codec, Levels, Linear, MuLaw, Palette, Text
 from ancestral.media.errors import MediaError, shape_text
 from ancestral.media.image import JPEG_MAGIC, PNG_MAGIC, read_image
+from ancestral.media.midi import MAGIC as MIDI_MAGIC
+from ancestral.media.midi import Midi
 from ancestral.media.nested import Item, from_array, from_nested
 from ancestral.media.npy import MAGIC as NPY_MAGIC
 from ancestral.media.npy import read_npy
@@ -24,6 +26,8 @@ MEDIA_TYPES = {
     "audio/wave": "wav",
     "audio/x-wav": "wav",
     "audio/vnd.wave": "wav",
+    "audio/midi": "midi",
+    "audio/x-midi": "midi",
     "application/x-npy": "npy",
     "application/json": "json",
     "text/plain": "txt",
@@ -33,7 +37,7 @@ _SLOWEST, _FASTEST = 1_000, 768_000  # Hz, of what "fit" resamples
 
 
 def media_type(body: bytes, content_type: str | None) -> str:
-    """'png', 'jpeg', 'wav', 'npy', 'json' or 'txt': as declared, or as the first bytes say.
+    """'png', 'jpeg', 'wav', 'midi', 'npy', 'json' or 'txt': as declared, or as the first bytes say.
 
     Raises MediaError for an unknown declaration or one that the first bytes contradict.
     """
@@ -43,6 +47,8 @@ def media_type(body: bytes, content_type: str | None) -> str:
         found = "jpeg"
     elif body[:4] == b"RIFF":
         found = "wav"
+    elif body.startswith(MIDI_MAGIC):
+        found = "midi"
     elif body.startswith(NPY_MAGIC):
         found = "npy"
     else:
@@ -50,7 +56,7 @@ def media_type(body: bytes, content_type: str | None) -> str:
     declared = (content_type or "").partition(";")[0].strip().lower()
     if declared in ("", "application/octet-stream"):
         if found == "unknown":
-            raise MediaError("the bytes are no PNG, JPEG, WAV, NPY or JSON")
+            raise MediaError("the bytes are no PNG, JPEG, WAV, MIDI, NPY or JSON")
         return found
     if declared not in MEDIA_TYPES:
         raise MediaError(f"media type {declared!r} is not read; {', '.join(MEDIA_TYPES)} are")
@@ -91,6 +97,10 @@ def decode(
             return codec.encode(body.decode()), []
         except UnicodeDecodeError as error:
             raise MediaError(f"the text is not UTF-8: {error}") from error
+    if kind == "midi":
+        if not isinstance(codec, Midi):
+            raise MediaError(f"a MIDI file where {_expected(data)} is expected")
+        return codec.encode(body, fit=fit)
     if kind == "wav":
         if data.kind != "audio" or not isinstance(codec, MuLaw | Linear):
             raise MediaError(f"a WAV file where {_expected(data)} is expected")

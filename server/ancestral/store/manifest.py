@@ -12,6 +12,7 @@ from ancestral.media.codecs import Codec, from_config, lost_in_int16
 from ancestral.media.codecs import Linear as LinearCodec
 from ancestral.media.codecs import MuLaw as MuLawCodec
 from ancestral.media.codecs import Text as TextCodec
+from ancestral.media.midi import Midi as MidiCodec
 from ancestral.models.axes import Layout
 from ancestral.models.data import ConditionSpec, DataSpec
 from ancestral.models.network import Encoding, ParamsLayout
@@ -71,6 +72,19 @@ class Text(Part):
         return len(self.alphabet)
 
 
+class Midi(Part):
+    """See `ancestral.media.midi.Midi`."""
+
+    kind: Literal["midi"]
+    voices: Annotated[int, Field(ge=1, le=64)] = 1
+    steps: Annotated[int, Field(ge=1, le=64)] = 4
+    tempo: Annotated[float, Field(ge=4, le=1000)] = 80.0
+
+    @property
+    def levels(self) -> int:
+        return MidiCodec.levels
+
+
 class Length(Part):
     """Sites of an item of open length: what a request gets that names none, and the most."""
 
@@ -90,7 +104,7 @@ class Data(Part):
     kind: Literal["image", "audio", "vector", "sequence"]
     shape: tuple[Positive, ...] = ()
     levels: Annotated[int, Field(ge=2, le=65536)] | None = None
-    codec: Annotated[MuLaw | Linear | Text, Field(discriminator="kind")] | None = None
+    codec: Annotated[MuLaw | Linear | Text | Midi, Field(discriminator="kind")] | None = None
     sample_rate: Annotated[int, Field(ge=1000, le=768000)] | None = None
     palette: tuple[tuple[Byte, Byte, Byte], ...] | None = None
     length: Length | None = None
@@ -106,7 +120,7 @@ class Data(Part):
             raise ValueError("audio needs a codec and a sample_rate")
         if self.kind != "audio" and self.sample_rate is not None:
             raise ValueError("sample_rate is for audio")
-        fitting = {"audio": MuLaw | Linear, "sequence": Text}.get(self.kind)
+        fitting = {"audio": MuLaw | Linear, "sequence": Text | Midi}.get(self.kind)
         if self.codec is not None and (fitting is None or not isinstance(self.codec, fitting)):
             raise ValueError(f"a {self.codec.kind} codec is not for {self.kind} data")
         if self.codec is not None and self.codec.levels != self.levels:
@@ -132,6 +146,8 @@ class Data(Part):
                 return MuLawCodec(codec.mu, codec.levels, codec.rounding, codec.decode_points)
             if isinstance(self.codec, Text):
                 return TextCodec(self.codec.alphabet)
+            if isinstance(self.codec, Midi):
+                return MidiCodec(self.codec.voices, self.codec.steps, self.codec.tempo)
             return LinearCodec(self.codec.levels)
         if self.palette is not None:
             return from_config({"kind": "palette", "colours": self.palette})

@@ -21,7 +21,7 @@ from ancestral.train.recipe import Recipe
 
 VARIABLE = "ANCESTRAL_DATA"  # the folder of the data sets that recipes name
 HOLD_OUT = 10  # of the user's own files, every tenth is held out
-_FILES = {".png", ".jpg", ".jpeg", ".wav", ".txt", ".npy"}
+_FILES = {".png", ".jpg", ".jpeg", ".wav", ".mid", ".txt", ".npy"}
 Array = npt.NDArray[Any]
 
 
@@ -153,14 +153,14 @@ def _arrays(file: Path) -> dict[str, Array]:
 
 
 def files_of(folder: Path) -> list[Path]:
-    """The PNG, JPEG, WAV, TXT and NPY files under a folder, by name. Raises DataError."""
+    """The PNG, JPEG, WAV, MID, TXT and NPY files under a folder, by name. Raises DataError."""
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder")
     return sorted(file for file in folder.rglob("*") if file.suffix.lower() in _FILES)
 
 
 def from_folder(recipe: Recipe, folder: Path) -> DataSet:
-    """PNG, JPEG, WAV, TXT or NPY files under `folder`, of the recipe's shape and levels.
+    """PNG, JPEG, WAV, MID, TXT or NPY files under `folder`, of the recipe's shape and levels.
 
     With a label condition the name of each file's folder is its class number. Every tenth file
     (by name) validates and every tenth tests; both serve as the reference.
@@ -168,7 +168,7 @@ def from_folder(recipe: Recipe, folder: Path) -> DataSet:
     files = files_of(folder)
     if len(files) < 3 * HOLD_OUT:
         raise DataError(
-            f"{folder}: holds {len(files)} PNG, JPEG, WAV, TXT or NPY files; "
+            f"{folder}: holds {len(files)} PNG, JPEG, WAV, MID, TXT or NPY files; "
             f"{3 * HOLD_OUT} are the least"
         )
     items = read_items(files, recipe.source_data)
