@@ -17,7 +17,7 @@ from ancestral.api.routes import PROBLEMS, accepted, asynchronous, gone
 from ancestral.api.schemas import ItemOptions, LogProbAnswer, LogProbBody, LogProbOptions
 from ancestral.api.services import Services, new_id, services_of
 from ancestral.broker import Job
-from ancestral.engine.request import ScoreRequest, check_condition, pack_items
+from ancestral.engine.request import ScoreRequest, check_condition, check_order, pack_items
 from ancestral.engine.values import dtype_of
 from ancestral.media import heat_map_png
 from ancestral.store import Manifest
@@ -53,6 +53,7 @@ _QUERY = [
         "model": "string",
         "condition": "string",
         "return": "string",
+        "order": "string",
         "marginal": "boolean",
         "fit": "boolean",
     }.items()
@@ -102,6 +103,7 @@ async def score_job(
     options = ask.options
     if kind == PNG and len(ask.items) > 1:
         raise Problem.of_field("inputs", f"{PNG} shows one item, not {len(ask.items)}")
+    check_order(manifest, options.order)
     items, context, condition = await checked_items(
         services, ask, manifest, marginal=options.marginal
     )
@@ -112,6 +114,7 @@ async def score_job(
         dtype=dtype_of(manifest.data.levels),
         condition=condition,
         marginal=options.marginal,
+        order=options.order,
         per_dim=maps,
         context={"return": options.returned, "items": context},
     )

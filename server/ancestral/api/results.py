@@ -82,17 +82,28 @@ def assemble(job: str, entries: Sequence[Entry], manifest: Manifest) -> Sampled:
         if entry.event == "output":
             values = from_bytes(entry.payload, started["dtype"], started["dims_per_site"])
             parts.setdefault(entry.data["item"], []).append(values)
-    items = [shaped(np.concatenate(parts[item]), manifest) for item in sorted(parts)]
+    items = [
+        shaped(np.concatenate(parts[item]), manifest, ranks_of(started, item))
+        for item in sorted(parts)
+    ]
     codec = manifest.data.media_codec
     texts = [codec.decode(item) for item in items] if isinstance(codec, Text) else None
     return Sampled(job, started, items, entries[-1].data, texts)
 
 
-def shaped(values: Array, manifest: Manifest) -> Array:
+def ranks_of(started: Mapping[str, Any], item: int) -> Sequence[int] | None:
+    """The position of each rank of an item; None where they are the same."""
+    if "item_orders" in started:
+        ranks: Sequence[int] = started["permutations"][started["item_orders"][item]]
+        return ranks
+    return started["permutation"]  # type: ignore[no-any-return]
+
+
+def shaped(values: Array, manifest: Manifest, ranks: Sequence[int] | None) -> Array:
     """An item in its own shape from values [S, C] in generation order."""
-    if not isinstance(manifest.order, str):
+    if ranks is not None:
         by_position = np.empty_like(values)
-        by_position[np.asarray(manifest.order)] = values
+        by_position[np.asarray(ranks)] = values
         values = by_position
     if manifest.data.kind == "image":
         return values.T.reshape(manifest.data.shape)

@@ -68,6 +68,7 @@ class SampleBody(Queued):
         None, description="the first sites in generation order; of text, its beginning"
     )
     known: list[Any] | None = Field(None, description="shaped like an item, null where to sample")
+    order: str | None = Field(None, description="of an ensemble: draw and score under this one")
     sites: int | None = Field(None, ge=1, description="length of items of open length")
     seconds: Positive | None = Field(None, description="the same, in time")
 
@@ -99,6 +100,7 @@ class LogProbOptions(ItemOptions):
     """What a scoring request says beside its items."""
 
     returned: list[Returned] = Field(list(RETURNED), alias="return", min_length=1)
+    order: str | None = Field(None, description="of an ensemble: score under this one alone")
     marginal: bool = Field(False, description="sum out labels that the condition does not give")
 
 

@@ -105,6 +105,7 @@ class Services:
             top_p=body.top_p,
             prefix=body.prefix,
             known=body.known,
+            order=body.order,
         )
         size = sample_bytes(manifest, request)
         if size > self.settings.max_output_bytes:

@@ -41,13 +41,16 @@ def sample(
     keep: Annotated[
         int | None, typer.Option(min=1, help="Sites kept of --prefix [default: all].")
     ] = None,
+    order: Annotated[
+        str | None, typer.Option(help="Of an ensemble: draw and score under this order.")
+    ] = None,
     models: Models = None,
     json: Json = False,
 ) -> None:
     """Draw new items: pixel by pixel, sample by sample."""
     given = condition(conditions)
     from ancestral.engine.model import load
-    from ancestral.engine.sampling import collect, fresh_seed
+    from ancestral.engine.sampling import fresh_seed
 
     loaded = load(model, settings(models).models)
     target = output or Path(f"{loaded.name}.{_usual_suffix(loaded)}")
@@ -65,7 +68,8 @@ def sample(
             temperature=temperature,
             top_k=top_k,
             top_p=top_p,
-            prefix=None if prefix is None else _prefix(loaded, prefix, keep),
+            order=order,
+            **({} if prefix is None else _given(loaded, prefix, keep, order)),
             sites=sites,
             seconds=seconds,
             first_item=first_item,
@@ -73,9 +77,7 @@ def sample(
         ):
             chunks.append(chunk)
             bar.advance(task, len(chunk.values))
-    samples = collect(
-        chunks, loaded.item_of, seed=seed, fingerprint=loaded.fingerprint, derived=loaded.derived
-    )
+    samples = loaded.collect(chunks, seed, given, order)
     written = _write(loaded, samples, target)
     elapsed = time.perf_counter() - start
     if json:
@@ -117,15 +119,23 @@ def _check_suffix(model: Model, target: Path) -> None:
         )
 
 
-def _prefix(model: Model, file: Path, keep: int | None) -> npt.NDArray[Any]:
+def _given(
+    model: Model, file: Path, keep: int | None, order: str | None
+) -> dict[str, npt.NDArray[Any]]:
+    """The file's first sites as a prefix; of an ensemble without a named order, as known values."""
     import torch
 
     from ancestral.media import declared, decode
 
     item, _ = decode(file.read_bytes(), declared(file), model.data, model.manifest.data.media_codec)
     values = model.data.to_sites(torch.from_numpy(item)[None])[0].numpy()
-    by_rank: npt.NDArray[Any] = values if model.order is None else values[model.order]
-    return by_rank[:keep]
+    if model.members and order is None:
+        kept = np.zeros(values.shape, dtype=np.bool_)
+        kept[:keep] = True
+        mask = model.data.from_sites(torch.from_numpy(kept)[None])[0].numpy()
+        return {"known": item, "known_mask": mask}
+    positions = model.under(order).order
+    return {"prefix": (values if positions is None else values[positions])[:keep]}
 
 
 def _write(model: Model, samples: Samples, target: Path) -> list[Path]:

@@ -34,6 +34,9 @@ def score(
     conditions: Conditions = None,
     marginal: Annotated[bool, typer.Option(help="Sum over labels that are not given.")] = False,
     fit: Annotated[bool, typer.Option(help="Resize, resample or round what does not fit.")] = False,
+    order: Annotated[
+        str | None, typer.Option(help="Of an ensemble: score under this order alone.")
+    ] = None,
     map_: Annotated[
         Path | None, typer.Option("--map", help="Folder for heat maps of surprise, FILE.png.")
     ] = None,
@@ -47,7 +50,7 @@ def score(
     given = condition(conditions)
     from ancestral.engine.model import load
 
-    loaded = load(model, settings(models).models)
+    loaded = load(model, settings(models).models).under(order)
     results = []
     with progress(json) as bar:
         for file in bar.track(files, description=f"scoring with {loaded.name}"):

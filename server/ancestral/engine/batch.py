@@ -198,7 +198,7 @@ class RunningBatch:
         self._out.append(work.output(item, advance))
         if advance.done:
             self._close(advance.slot)
-            work.results.append(item.result())
+            work.results.append(work.result(item))
             if work.done:
                 seconds = now - (work.started or now)
                 self._metrics.sample.labels(self._label).observe(seconds)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,16 +16,18 @@ import torch
 from ancestral import compile as compiler
 from ancestral.engine import conditions as conditioning
 from ancestral.engine.fingerprint import digest, fingerprint
-from ancestral.engine.known import known_by_site
+from ancestral.engine.known import KnownError, known_by_site
 from ancestral.engine.length import sites_of
-from ancestral.engine.sampling import Chunk, Samples, collect, drive, fresh_seed
+from ancestral.engine.orders import OrderError, order_for_hole
+from ancestral.engine.sampling import Chunk, Samples, bits_per_dim, collect, drive, fresh_seed
 from ancestral.engine.scoring import Score, checked_item, item_list, score_of
 from ancestral.runtimes.base import Runtime, Sampling, SlotRequest
 from ancestral.runtimes.derive import derive
 from ancestral.runtimes.embedder import chosen_layer, embed
+from ancestral.runtimes.ensemble import EnsembleRuntime, chosen_member
 from ancestral.runtimes.naive import NaiveRuntime
 from ancestral.runtimes.reference import ReferenceRuntime
-from ancestral.runtimes.scorer import Scorer
+from ancestral.runtimes.scorer import scorer_of
 from ancestral.settings import Settings
 from ancestral.store.package import Package, find, load_package
 
@@ -50,7 +54,10 @@ def load(
 
 
 class Model:
-    """A loaded package. Compiling waits for the first sample; threads may share a model."""
+    """A loaded package. Compiling waits for the first sample; threads may share a model.
+
+    An ensemble over orders has a model of its own for each, in `members`.
+    """
 
     def __init__(self, package: Package) -> None:
         self.package = package
@@ -62,7 +69,8 @@ class Model:
         self.network = package.network.eval()
         self.conditions = package.conditions
         self.order = package.order
-        self.scorer = Scorer(self.network, self.conditions, order=self.order)
+        self.members = tuple(Model(package.for_order(name)) for name in self.manifest.orders)
+        self.scorer = scorer_of(self.network, self.conditions, self.order)
         reference = package.manifest.reference
         self._reference = np.array(() if reference is None else reference.scores)
         self._lock = threading.Lock()
@@ -79,8 +87,11 @@ class Model:
     def program(self) -> compiler.Program | None:
         """The derived step program, compiled once; None where a rule is missing.
 
+        An ensemble has a program for each order: this is that of the first.
         Raises CausalityError where the network reads its future, ParityError for a wrong program.
         """
+        if self.members:
+            return self.members[0].program
         with self._lock:
             if self._program is None and self._fallback_reason is None:
                 try:
@@ -94,14 +105,21 @@ class Model:
     @property
     def derived(self) -> bool:
         """Whether sampling runs a step program; else it re-runs the forward for every site."""
+        if self.members:
+            return all(member.derived for member in self.members)
         return self.program is not None
 
     @property
     def fallback_reason(self) -> str | None:
+        reasons = [member.fallback_reason for member in self.members]
+        if self.members:
+            return next((reason for reason in reasons if reason is not None), None)
         return None if self.derived else self._fallback_reason
 
     def new_runtime(self, slots: int, kind: RuntimeKind = "reference") -> Runtime:
         """A runtime with its own running batch, in float64: rounding flips no value."""
+        if self.members:
+            return EnsembleRuntime(slots, [partial(m.new_runtime, kind=kind) for m in self.members])
         program = self.program if kind == "reference" else None
         if program is None:
             return NaiveRuntime(self.network, slots, order=self.order)
@@ -115,7 +133,31 @@ class Model:
         runtime = "reference" if self.derived else "naive"
         return fingerprint(f"{self.name}/{self.version}", self._digest, runtime)
 
-    # Requests: conditions, lengths, known values.
+    # Requests: orders, conditions, lengths, known values.
+
+    def under(self, order: str | None) -> Model:
+        """The member under the order of that name; this model for None. Raises OrderError."""
+        if order is None:
+            return self
+        names = list(self.manifest.orders)
+        if order not in names:
+            raise OrderError(order, names)
+        return self.members[names.index(order)]
+
+    def order_of(self, known: Any, known_mask: Any, sites: int) -> str | None:
+        """The order of an ensemble that suits the known values; None where all suit."""
+        if not self.members or known is None:
+            return None
+        _, kept = known_by_site(self.data, None, sites, known=known, known_mask=known_mask)
+        if kept is None or not kept.any():
+            return None
+        return order_for_hole(self.manifest.orders, kept)
+
+    def member_of(self, order: str | None, seed: int, item: int) -> int:
+        """Which member draws an item: that of the order, else one chosen by the item's noise."""
+        if order is not None:
+            return self.members.index(self.under(order))
+        return chosen_member(seed, item, len(self.members)) if self.members else 0
 
     def conditions_from(
         self, condition: Condition | None, count: int | None = None
@@ -143,10 +185,20 @@ class Model:
         known: Any = None,
         known_mask: Any = None,
         replay: npt.NDArray[Any] | None = None,
+        order: str | None = None,
     ) -> SlotRequest:
-        """One item's request; `prefix`, `known`: see `known_by_site`. Raises KnownError."""
+        """One item's request; `prefix`, `known`: see `known_by_site`.
+
+        Of an ensemble: `order` names the member, else the known values choose it, or the noise.
+        Raises KnownError and OrderError.
+        """
+        order = order or self.order_of(known, known_mask, sites)
+        if self.members and order is None and prefix is not None:
+            raise KnownError("prefix", "is in generation order: name the order, or give known")
+        member = self.member_of(order, seed, item)
+        ranks = self.members[member].order if self.members else self.order
         values, mask = known_by_site(
-            self.data, self.order, sites, prefix=prefix, known=known, known_mask=known_mask
+            self.data, ranks, sites, prefix=prefix, known=known, known_mask=known_mask
         )
         return SlotRequest(
             seed=seed,
@@ -157,10 +209,13 @@ class Model:
             known=values,
             known_mask=mask,
             replay=replay,
+            member=member,
         )
 
-    def item_of(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """An item in its own shape from its values [S, C] in generation order."""
+    def item_of(self, values: npt.NDArray[Any], member: int = 0) -> npt.NDArray[Any]:
+        """An item in its own shape from its values [S, C] in (the member's) generation order."""
+        if self.members:
+            return self.members[member].item_of(values)
         by_position = np.empty_like(values)
         by_position[slice(None) if self.order is None else self.order] = values
         item = self.data.from_sites(torch.from_numpy(by_position)[None])[0]
@@ -169,13 +224,20 @@ class Model:
     # The verbs.
 
     def log_prob(
-        self, items: Any, condition: Condition | None = None, marginal: bool = False
+        self,
+        items: Any,
+        condition: Condition | None = None,
+        marginal: bool = False,
+        order: str | None = None,
     ) -> list[Score]:
         """Score items: a batch [B, *shape], a list of them (of any lengths), or a single one.
 
         Labels that are missing are summed out where `marginal`. Items of one shape share passes.
-        Raises ItemError (with the index) or ConditionError.
+        An ensemble's score is the mean of its likelihoods, or under `order` that member's alone.
+        Raises ItemError (with the index), ConditionError or OrderError.
         """
+        if order is not None:
+            return self.under(order).log_prob(items, condition, marginal)
         entries = item_list(self.data, items)
         codes = [checked_item(self.data, index, entry) for index, entry in enumerate(entries)]
         rows = conditioning.tensors(self.conditions, condition, len(codes), optional=marginal)
@@ -242,35 +304,32 @@ class Model:
         known_mask: Any = None,
         sites: int | None = None,
         seconds: float | None = None,
+        order: str | None = None,
         first_item: int = 0,
         every: int = STREAM_SITES,
     ) -> Iterator[Chunk]:
         """Chunks of about `every` sites as they are drawn, items interleaved, sites in order.
 
-        Closing the iterator stops the work. Raises ValueError naming the field, before any work.
+        `order` names a member of an ensemble, under which everything is then drawn. A chunk's
+        nats are those of the member that draws it. Closing the iterator stops the work. Raises
+        ValueError naming the field, before any work.
         """
         if count < 1:
             raise ValueError(f"count: must be at least 1, not {count}")
         length = self.sites_of(sites, seconds)
         rows = self.conditions_from(condition, count)
-        first = self.slot_request(
-            seed=fresh_seed() if seed is None else seed,
-            item=first_item,
-            sites=length,
-            sampling=Sampling(temperature, top_k, top_p),
-            prefix=prefix,
-            known=known,
-            known_mask=known_mask,
-        )
+        seed = fresh_seed() if seed is None else seed
         requests = [
-            SlotRequest(
-                seed=first.seed,
+            self.slot_request(
+                seed=seed,
                 item=first_item + index,
                 sites=length,
                 conditions=tuple(row[[index if len(row) > 1 else 0]] for row in rows),
-                sampling=first.sampling,
-                known=first.known,
-                known_mask=first.known_mask,
+                sampling=Sampling(temperature, top_k, top_p),
+                prefix=prefix,
+                known=known,
+                known_mask=known_mask,
+                order=order,
             )
             for index in range(count)
         ]
@@ -286,13 +345,44 @@ class Model:
         """`count` finished items; `options` are those of `stream`. An omitted seed is drawn."""
         seed = fresh_seed() if seed is None else seed
         chunks = self.stream(count, seed, condition, **{"every": SAMPLE_SITES, **options})
-        return collect(
-            chunks,
-            self.item_of,
-            seed=seed,
-            fingerprint=self.fingerprint,
-            derived=self.derived,
+        return self.collect(chunks, seed, condition, options.get("order"))
+
+    def collect(
+        self,
+        chunks: Iterable[Chunk],
+        seed: int,
+        condition: Condition | None = None,
+        order: str | None = None,
+    ) -> Samples:
+        """The items of a stream and their scores; `condition` and `order` are the stream's.
+
+        Items of an ensemble that no order was named for, and no known values chose, are scored by
+        the ensemble, others by the member that drew them.
+        """
+        chunks = list(chunks)
+        samples = collect(
+            chunks, self.item_of, seed=seed, fingerprint=self.fingerprint, derived=self.derived
         )
+        if not self.members:
+            return samples
+        drew = {chunk.item: chunk.member for chunk in chunks}
+        names = list(self.manifest.orders)
+        samples = replace(samples, orders=tuple(names[drew[item]] for item in sorted(drew)))
+        if order is not None or any(chunk.given.any() for chunk in chunks):
+            return samples
+        rows = self.conditions_from(condition, len(samples.items))
+        codes = [checked_item(self.data, index, item) for index, item in enumerate(samples.items)]
+        nats = self.scorer.per_dim(torch.stack(codes), rows).sum((1, 2)).numpy()
+        bits = bits_per_dim(nats, samples.items[0].size)
+        return replace(samples, log_prob=nats, sampled_log_prob=nats, bits_per_dim=bits)
+
+    def mixture(
+        self, item: npt.NDArray[Any], rows: Sequence[torch.Tensor], index: int
+    ) -> npt.NDArray[np.float64]:
+        """The ensemble's map [S, C] of one drawn item, the `index`-th of those with these rows."""
+        own = [row[[index if len(row) > 1 else 0]] for row in rows]
+        codes = checked_item(self.data, index, item)[None]
+        return np.asarray(self.scorer.per_dim(codes, own)[0])
 
 
 def _by_shape(codes: Sequence[torch.Tensor]) -> list[list[int]]:

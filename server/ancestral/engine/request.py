@@ -14,6 +14,7 @@ from ancestral import likelihoods
 from ancestral.engine import conditions as conditioning
 from ancestral.engine.known import known_by_site
 from ancestral.engine.length import sites_of
+from ancestral.engine.orders import OrderError, order_for_hole
 from ancestral.engine.values import DTYPES, dtype_of, itemsize
 from ancestral.media import MediaError, Text
 from ancestral.runtimes.base import Sampling
@@ -45,6 +46,7 @@ class SampleRequest:
     top_p: float | None = None
     prefix: Any = None
     known: Any = None
+    order: str | None = None  # of an ensemble; None: an order for each item, by its noise
     notes: Sequence[str] = ()
 
     @property
@@ -70,6 +72,7 @@ class ScoreRequest:
     per_dim: bool = False  # whether the answer's payload holds the maps, float64 [S, C] each
     embed: bool = False  # represent the items instead: the payload holds float64 [width] each
     layer: int | None = None  # whose hidden state; None: the middle one
+    order: str | None = None  # of an ensemble: the member that scores; None: all together
     context: Mapping[str, Any] = field(default_factory=dict)  # the API's own, for the answer
 
     def to_json(self) -> dict[str, Any]:
@@ -94,17 +97,24 @@ def checked_sample(
     top_p: float | None = None,
     prefix: Any = None,
     known: Any = None,
+    order: str | None = None,
 ) -> SampleRequest:
     """The request as a worker takes it. Raises FieldError, or an error with a `field`."""
     data = manifest.data.spec
     length = sites_of(data, manifest.data.length, sites, seconds)
     check_condition(manifest, condition, count, sites=length)
     _check_cuts(manifest, temperature, top_k, top_p)
-    order = None if isinstance(manifest.order, str) else np.asarray(manifest.order)
+    check_order(manifest, order)
     if isinstance(prefix, str):
         prefix = _codes_of(manifest, prefix)
-    _, mask = known_by_site(data, order, length, prefix=prefix, known=known)
     notes = []
+    if order is None and manifest.orders:
+        order = order_for(manifest, prefix, known, length)
+        if order is not None:
+            notes.append(f"drawn and scored under the order {order}, which visits the hole last")
+    ranks = manifest.permutation if order is None else manifest.orders[order]
+    positions = None if ranks is None else np.asarray(ranks)
+    _, mask = known_by_site(data, positions, length, prefix=prefix, known=known)
     if mask is not None:
         whole = mask.all(axis=1)
         partial = mask.any(axis=1) != whole
@@ -127,6 +137,7 @@ def checked_sample(
         top_p=top_p,
         prefix=prefix,
         known=known,
+        order=order,
         notes=tuple(notes),
     )
 
@@ -139,6 +150,22 @@ def _codes_of(manifest: Manifest, prefix: str) -> list[int]:
         return [int(code) for code in codec.encode(prefix)]
     except MediaError as error:
         raise FieldError("prefix", str(error)) from error
+
+
+def check_order(manifest: Manifest, order: str | None) -> None:
+    """Raise OrderError where the ensemble has no such order, or there is no ensemble."""
+    if order is not None and order not in manifest.orders:
+        raise OrderError(order, list(manifest.orders))
+
+
+def order_for(manifest: Manifest, prefix: Any, known: Any, sites: int) -> str | None:
+    """The order of an ensemble under which what is known is known first; None: nothing is."""
+    if prefix is not None:
+        raise FieldError("prefix", "is in generation order: name the order, or give known")
+    _, mask = known_by_site(manifest.data.spec, None, sites, known=known)
+    if mask is None or not mask.any():
+        return None
+    return order_for_hole(manifest.orders, mask)
 
 
 def sample_bytes(manifest: Manifest, request: SampleRequest) -> int:

@@ -26,6 +26,7 @@ class Chunk:
     log_prob: Nats  # [count, dims]
     given: npt.NDArray[np.bool_]  # [count, dims]: known, not sampled
     done: bool
+    member: int = 0  # of an ensemble: the order that draws the item
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Samples:
     seed: int
     fingerprint: str
     derived: bool
+    orders: tuple[str, ...] | None = None  # of an ensemble: the one that drew each item
 
 
 def fresh_seed() -> int:
@@ -52,27 +54,28 @@ def drive(runtime: Runtime, requests: Iterable[SlotRequest], count: int) -> Iter
     A chunk's `item` is the request's. Slots are given back when the iterator is closed.
     """
     waiting = iter(requests)
-    running: dict[int, int] = {}  # slot -> item
+    running: dict[int, SlotRequest] = {}  # by slot
     try:
         while True:
             while runtime.free and (request := next(waiting, None)) is not None:
-                running[runtime.open(request)] = request.item
+                running[runtime.open(request)] = request
             if not running:
                 return
             for advance in runtime.step(count):
-                item = running[advance.slot]
+                request = running[advance.slot]
                 if advance.done:
                     runtime.close(advance.slot)
                     del running[advance.slot]
-                yield _chunk(item, advance)
+                yield _chunk(request, advance)
     finally:
         for slot in running:
             runtime.close(slot)
 
 
-def _chunk(item: int, advance: Advance) -> Chunk:
+def _chunk(request: SlotRequest, advance: Advance) -> Chunk:
     return Chunk(
-        item=item,
+        item=request.item,
+        member=request.member,
         first_site=advance.first_site,
         values=advance.values,
         log_prob=advance.log_prob,
@@ -83,19 +86,22 @@ def _chunk(item: int, advance: Advance) -> Chunk:
 
 def collect(
     chunks: Iterable[Chunk],
-    item_of: Callable[[Array], Array],
+    item_of: Callable[[Array, int], Array],
     *,
     seed: int,
     fingerprint: str,
     derived: bool,
 ) -> Samples:
-    """Join the chunks of every item, in the order of their item numbers."""
+    """Join the chunks of every item, in the order of their item numbers.
+
+    `item_of` makes an item of its values and the member that drew them.
+    """
     by_item: dict[int, list[Chunk]] = {}
     for chunk in chunks:
         by_item.setdefault(chunk.item, []).append(chunk)
     items, totals, sampled, dims = [], [], [], 1
     for _, parts in sorted(by_item.items()):
-        items.append(item_of(np.concatenate([part.values for part in parts])))
+        items.append(item_of(np.concatenate([part.values for part in parts]), parts[0].member))
         nats = np.concatenate([part.log_prob for part in parts])
         given = np.concatenate([part.given for part in parts])
         totals.append(math.fsum(nats.flat))

@@ -136,7 +136,7 @@ class ScoreBatches:
         self._works[job.id] = work
         for index, code in enumerate(work.codes):
             shapes = tuple(None if row is None else row.shape[1:] for row in work.rows)
-            key = (job.priority, code.shape, shapes, work.layer)
+            key = (job.priority, code.shape, shapes, work.layer, work.request.order)
             self._units.append(_Unit(work, index, key, now))
 
     def drop(self, jobs: Collection[str]) -> None:
@@ -195,7 +195,8 @@ class ScoreBatches:
             joined.append(torch.cat(there) if there else None)
         layer = units[0].work.layer
         if layer is None:
-            return self._model.score_rows(codes, joined)
+            order = units[0].work.request.order
+            return self._model.under(order).score_rows(codes, joined)
         given = [row for row in joined if row is not None]  # all: a label is never summed out here
         return list(self._model.embed_rows(codes, given, layer).astype(np.float64))
 

@@ -84,8 +84,16 @@ class Work:
             sampling=self.request.sampling,
             prefix=self.request.prefix,
             known=self.request.known,
+            order=self.request.order,
         )
         self._levels = model.data.levels
+        self._model = model
+        named = self.request.order or model.order_of(self.request.known, None, self.request.sites)
+        self.mixture = bool(model.members) and named is None
+        self.members = [
+            model.member_of(named, self.request.seed, self.request.first_item + index)
+            for index in range(self.request.count)
+        ]
 
     def slot_request(self, item: Item) -> SlotRequest:
         """The item's request; what it has published is replayed, so that it goes on from there."""
@@ -94,6 +102,7 @@ class Work:
             self._first,
             item=self.request.first_item + item.index,
             conditions=rows,
+            member=self.members[item.index],
             replay=np.concatenate(item.parts) if item.parts else None,
         )
 
@@ -121,6 +130,15 @@ class Work:
         payload = to_bytes(advance.values, dtype_of(self._levels))
         return self.publication("output", data, payload)
 
+    def result(self, item: Item) -> dict[str, Any]:
+        """Scores of a finished item: the ensemble's, where it drew the item as a whole."""
+        if self.mixture:
+            values = np.concatenate(item.parts)
+            whole = self._model.item_of(values, self.members[item.index])
+            nats = self._model.mixture(whole, self.conditions, item.index)
+            item = replace(item, nats=[nats])  # nothing is given: the order of sites is no matter
+        return item.result()
+
     def finish(self, seconds: float) -> Publication:
         sites = self.request.count * self.request.sites
         data = {
@@ -135,7 +153,6 @@ class Work:
 def started(model: Model, work: Work, runtime: str) -> Publication:
     """What a client needs to know to read the values that follow."""
     request, data = work.request, model.data
-    order = model.manifest.order
     return work.publication(
         "started",
         {
@@ -147,8 +164,7 @@ def started(model: Model, work: Work, runtime: str) -> Publication:
             "dims_per_site": data.dims_per_site,
             "sites": request.sites,
             "sample_rate": data.sample_rate,
-            "order": order if isinstance(order, str) else "permutation",
-            "permutation": None if isinstance(order, str) else list(order),
+            **told_order(model, work),
             "count": request.count,
             "first_item": request.first_item,
             "seed": json_seed(request.seed),
@@ -158,6 +174,29 @@ def started(model: Model, work: Work, runtime: str) -> Publication:
             "notes": list(request.notes),
         },
     )
+
+
+def told_order(model: Model, work: Work) -> dict[str, Any]:
+    """The order of the values. One for all: its name, and the position of each rank unless raster.
+
+    Where an ensemble draws every item under an order of its own, `item_orders` names them, and
+    `permutations` holds each by name.
+    """
+    manifest, names = model.manifest, list(model.manifest.orders)
+    if not names:
+        ranks = manifest.permutation
+        order = manifest.order if ranks is None else "permutation"
+        return {"order": order, "permutation": None if ranks is None else list(ranks)}
+    if not work.mixture:
+        name = names[work.members[0]]
+        return {"order": name, "permutation": list(manifest.orders[name])}
+    used = [names[member] for member in work.members]
+    return {
+        "order": "ensemble",
+        "permutation": None,
+        "item_orders": used,
+        "permutations": {name: list(manifest.orders[name]) for name in sorted(set(used))},
+    }
 
 
 def json_seed(seed: int) -> int | str:

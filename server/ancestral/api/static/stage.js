@@ -19,6 +19,12 @@ function captioned(element, text) {
   element.querySelector(".caption").textContent = text;
 }
 
+/** Position of each rank of an item; null in raster order. An ensemble has one for each item. */
+function permutationOf(started, item) {
+  const { item_orders: names, permutations } = started;
+  return names ? permutations[names[item]] : (started.permutation ?? null);
+}
+
 /** Pictures of one job. */
 class Pictures {
   constructor(model, started, onPick) {
@@ -31,7 +37,7 @@ class Pictures {
         canvas,
         make("span", { className: "caption" }),
       );
-      const picture = new Picture(canvas, model, started.permutation);
+      const picture = new Picture(canvas, model, permutationOf(started, item));
       tile.addEventListener("click", () => onPick({ codes: picture.nested, item }));
       return { tile, picture, canvas };
     });
@@ -73,7 +79,7 @@ class Lanes {
   constructor(model, started, { onPick, onPlay }) {
     this.model = model;
     this.sites = started.sites;
-    this.order = started.permutation ?? null;
+    this.orders = Array.from({ length: started.count }, (_, i) => permutationOf(started, i));
     this.table = model.codec ? amplitudes(model.codec) : null;
     this.lanes = Array.from({ length: started.count }, (_, item) => {
       const lane = this.#lane(item);
@@ -123,13 +129,14 @@ class Lanes {
 
   put({ item, firstSite, values }) {
     const lane = this.lanes[item];
+    const order = this.orders[item];
     const samples = scaled(values, this.model.levels, this.table);
-    if (this.order === null) {
+    if (order === null) {
       lane.codes.set(values, firstSite);
       lane.sound.append(samples, performance.now() / 1000);
     } else {
       lane.sound.have = this.sites; // values come here and there: the whole line is drawn
-      this.order.slice(firstSite, firstSite + values.length).forEach((position, i) => {
+      order.slice(firstSite, firstSite + values.length).forEach((position, i) => {
         lane.codes[position] = values[i];
         lane.sound.samples[position] = samples[i];
       });
@@ -139,7 +146,7 @@ class Lanes {
 
   show() {
     for (const lane of this.lanes.filter(({ changed }) => changed)) {
-      lane.trace.draw(lane.sound, this.order !== null);
+      lane.trace.draw(lane.sound, this.orders[0] !== null);
       lane.changed = false;
     }
   }
