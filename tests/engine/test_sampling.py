@@ -23,12 +23,12 @@ def requests(count: int) -> list[SlotRequest]:
 def test_every_item_is_finished_though_slots_are_few() -> None:
     runtime = NaiveRuntime(vector_chain(5), 2)
     chunks = list(drive(runtime, requests(5), 2))
-    samples = collect(chunks, lambda v: v[:, 0], seed=1, fingerprint="f", derived=False)
+    samples = collect(chunks, lambda v, _: v[:, 0], seed=1, fingerprint="f", derived=False)
     assert samples.items.shape == (5, 5)
     assert runtime.free == 2
     other = collect(
         drive(NaiveRuntime(vector_chain(5), 5), requests(5), 5),
-        lambda v: v[:, 0],
+        lambda v, _: v[:, 0],
         seed=1,
         fingerprint="f",
         derived=False,

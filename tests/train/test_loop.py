@@ -16,7 +16,7 @@ from ancestral.models import DataSpec, Network, build
 from ancestral.train import read_recipe
 from ancestral.train.batches import Batches
 from ancestral.train.datasets import Split
-from ancestral.train.loop import coarse_loss, fit, loss, rate
+from ancestral.train.loop import coarse_loss, drawn_order, fit, loss, rate
 from ancestral.train.recipe import Training
 from ancestral.train.run import network_of
 
@@ -129,3 +129,14 @@ def test_the_upper_bit_is_scored_under_the_same_distribution() -> None:
     above = probabilities[..., 3:].sum(-1)
     expected = torch.nn.functional.binary_cross_entropy(above, (codes >= 3).float())
     torch.testing.assert_close(upper, expected / math.log(2))
+
+
+def test_a_step_draws_one_of_the_orders() -> None:
+    data = DataSpec(kind="vector", shape=(3,), levels=2)
+    bits = from_config({"kind": "bernoulli"})
+    several = build("made", {"hidden": [4], "orders": [0, 1]}, data, bits)
+    drawn = {drawn_order(several, step).module.name for step in range(20)}
+    assert drawn == {"order-0", "order-1"}
+    assert drawn_order(several, 7).module.name == drawn_order(several, 7).module.name
+    one = build("made", {"hidden": [4]}, data, bits)
+    assert drawn_order(one, 3) is one
