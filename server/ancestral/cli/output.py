@@ -26,7 +26,7 @@ from ancestral.settings import Settings
 
 FAILED = 1  # the work was done and the verdict is no, or a part of it failed
 REFUSED = 2  # bad input; nothing was done
-PIPE_COLUMNS = 120  # where there is no terminal to ask
+PIPE_COLUMNS = 200  # at most, where there is no terminal to ask
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, nothing else.")]
 Models = Annotated[
@@ -49,6 +49,7 @@ def say(content: Any) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=PIPE_COLUMNS)
+        console.width = max(80, console.measure(content).maximum)
     console.print(content)
 
 
