@@ -5,6 +5,7 @@ The API submits, reads and cancels; a worker pulls, publishes and finishes. Neit
 
 from ancestral.broker.job import (
     TERMINAL,
+    BrokerUnavailable,
     Entry,
     Job,
     JobExists,
@@ -21,6 +22,7 @@ from ancestral.broker.queue import Delivery, Publication, Queue, WorkerQueue
 
 __all__ = [
     "TERMINAL",
+    "BrokerUnavailable",
     "Delivery",
     "Entry",
     "Job",

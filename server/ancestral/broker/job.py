@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -53,6 +53,15 @@ class Job:
     digest: str = ""
     submitted: float = field(default_factory=time.time)
 
+    def to_json(self) -> str:
+        """Everything but the payload."""
+        names = (name for name in self.__slots__ if name != "payload")
+        return json.dumps({name: getattr(self, name) for name in names})
+
+    @classmethod
+    def from_json(cls, text: str | bytes, payload: bytes = b"") -> Job:
+        return cls(**json.loads(text), payload=payload)
+
     @property
     def bytes_held(self) -> int:
         """What the job can come to hold in the broker: numbers in lists take 8 times their text."""
@@ -68,13 +77,15 @@ class Job:
 class Entry:
     """One entry of a job's result stream; `id` is the cursor after which a reader resumes.
 
-    Events are started, output, and a final one: done, failed or canceled.
+    Events are started, output, and a final one: done, failed or canceled. `exact` is for replays
+    alone: real values as they were drawn, float64, where the payload has them as float32.
     """
 
     id: str
     event: str
     data: Mapping[str, Any]
     payload: bytes = b""
+    exact: bytes = b""
 
     @property
     def final(self) -> bool:
@@ -83,7 +94,11 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What the broker knows of a job besides its stream."""
+    """What the broker knows of a job besides its stream.
+
+    error   why its last worker did not finish it, where that was so
+    last    the final entry, once it has ended
+    """
 
     job: Job
     state: State
@@ -91,13 +106,15 @@ class Status:
     progress: Mapping[str, Any]
     ahead: int  # jobs that wait before it; 0 once it runs
     cancel_requested: bool
+    error: str | None = None
+    last: Entry | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ModelReport:
-    """One model as its worker holds it."""
+    """One model as its worker holds it; one that is `leaving` takes no more jobs."""
 
-    state: Literal["loading", "ready", "failed"]
+    state: Literal["loading", "ready", "leaving", "failed"]
     error: str | None = None
     derived: bool | None = None  # whether sampling runs a derived step program
     runtime: str | None = None
@@ -108,11 +125,27 @@ class ModelReport:
 
 @dataclass(frozen=True, slots=True)
 class WorkerReport:
-    """A worker's heartbeat: `steps` counts its turns, and must advance while it is well."""
+    """A worker's heartbeat: `steps` counts its turns, and must advance while it is well.
+
+    `serves` are the names it may be asked to load, all of its store where there are none.
+    """
 
     worker: str
     steps: int
     models: Mapping[str, ModelReport]
+    serves: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        models = {label: asdict(report) for label, report in self.models.items()}
+        return json.dumps(
+            {"worker": self.worker, "steps": self.steps, "models": models, "serves": self.serves}
+        )
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> WorkerReport:
+        found = json.loads(text)
+        models = {label: ModelReport(**report) for label, report in found["models"].items()}
+        return cls(found["worker"], found["steps"], models, tuple(found["serves"]))
 
 
 class QueueFull(Exception):
@@ -131,3 +164,7 @@ class JobExists(Exception):
 
 class JobUnknown(KeyError):
     """No job has this id, or it has expired."""
+
+
+class BrokerUnavailable(Exception):
+    """The broker does not answer; what was asked may or may not have been done."""

@@ -3,7 +3,7 @@
 One lock guards everything and is held for microseconds. Readers on event loops are woken through
 `call_soon_threadsafe`, the worker's thread through a condition. Bounded by construction: `depth`
 jobs wait per model and lane, live jobs hold `held_bytes` at most, finished ones go after `ttl`
-seconds.
+seconds. The one worker shares the fate of the process, so leases are for ever unless told.
 """
 
 from __future__ import annotations
@@ -14,11 +14,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from ancestral.broker.job import (
-    PRIORITIES,
     TERMINAL,
     Entry,
     Job,
@@ -30,34 +28,16 @@ from ancestral.broker.job import (
     Status,
     WorkerReport,
 )
-from ancestral.broker.queue import START, Delivery, Publication
-
-RATE_JOBS = 32  # finished jobs over which the recent rate is taken
-EXPIRED = {"status": 504, "title": "Deadline passed", "detail": "no worker was free in time"}
-
-
-@dataclass(slots=True)
-class _Record:
-    job: Job
-    held: int  # bytes
-    state: State = State.QUEUED
-    attempt: int = 0
-    cancel_requested: bool = False
-    progress: dict[str, object] = field(default_factory=dict)
-    entries: list[Entry] = field(default_factory=list)
-    readers: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = field(default_factory=set)
-    ended: float = 0.0
-
-
-@dataclass(slots=True)
-class _Lane:
-    """Jobs of one model and kind that wait, a queue for each priority."""
-
-    queues: dict[int, deque[str]] = field(default_factory=lambda: {p: deque() for p in PRIORITIES})
-    finished: deque[float] = field(default_factory=lambda: deque(maxlen=RATE_JOBS))
-
-    def __len__(self) -> int:
-        return sum(map(len, self.queues.values()))
+from ancestral.broker.queue import (
+    DELIVERIES,
+    EXPIRED,
+    START,
+    Delivery,
+    Publication,
+    Wants,
+    given_up,
+)
+from ancestral.broker.records import Record, Waiting
 
 
 class MemoryQueue:
@@ -69,15 +49,17 @@ class MemoryQueue:
         depth: int = 256,
         ttl: float = 600.0,
         held_bytes: int = 2**30,
+        lease: float = math.inf,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._depth, self._ttl, self._held_limit = depth, ttl, held_bytes
-        self._clock = clock
+        self._lease, self._clock = lease, clock
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
         self._awake = False
-        self._records: dict[str, _Record] = {}
-        self._lanes: dict[tuple[str, Lane], _Lane] = {}
+        self._records: dict[str, Record] = {}
+        self._taken: dict[str, Record] = {}  # those that a worker holds
+        self._lanes: dict[tuple[str, Lane], Waiting] = {}
         self._ended: deque[str] = deque()  # in the order in which they ended
         self._held = 0
         self._reports: dict[str, WorkerReport] = {}
@@ -95,12 +77,12 @@ class MemoryQueue:
             lane = self._lane(job)
             waiting = len(lane)
             if job.lane != "control" and waiting >= self._depth:
-                raise QueueFull(waiting, self._retry_after(lane, waiting))
+                raise QueueFull(waiting, lane.retry_after(self._clock()))
             held = job.bytes_held
             if self._held + held > self._held_limit and not self._make_room(held):
-                raise QueueFull(waiting, self._retry_after(lane, waiting), "broker memory")
+                raise QueueFull(waiting, lane.retry_after(self._clock()), "broker memory")
             self._held += held
-            self._records[job.id] = _Record(job, held)
+            self._records[job.id] = Record(job, held)
             lane.queues[job.priority].append(job.id)
             self._wake_worker()
             return True
@@ -116,6 +98,8 @@ class MemoryQueue:
                 progress=dict(record.progress),
                 ahead=self._ahead(record),
                 cancel_requested=record.cancel_requested,
+                error=record.error,
+                last=record.entries[-1] if record.state in TERMINAL else None,
             )
 
     async def read(
@@ -155,9 +139,16 @@ class MemoryQueue:
             record.cancel_requested = True
             if record.state is State.QUEUED and record.attempt == 0:
                 self._forget_waiting(record)
-                self._append(record, "canceled", {}, b"")
+                self._append(record, "canceled", {})
             self._wake_worker()
             return True
+
+    async def refuse(self, model: str, why: Mapping[str, Any]) -> None:
+        with self._lock:
+            for (name, _), lane in self._lanes.items():
+                for job in [job for q in lane.queues.values() for job in q if name == model]:
+                    self._forget_waiting(self._records[job])
+                    self._append(self._records[job], "failed", why)
 
     async def waiting(self, model: str) -> int:
         with self._lock:
@@ -167,22 +158,20 @@ class MemoryQueue:
         with self._lock:
             return list(self._reports.values())
 
+    async def close(self) -> None:
+        pass
+
     # The worker's side.
 
-    def pull(self, model: str, lane: Lane, count: int) -> list[Delivery]:
+    def pull(self, worker: str, wants: Wants) -> list[Delivery]:
         with self._lock:
             self._expire()
-            waiting = self._lanes.get((model, lane))
-            if waiting is None:
-                return []
-            for record in [self._records[job] for q in waiting.queues.values() for job in q]:
-                self._end_if_late(record)
             taken: list[Delivery] = []
-            for queue in waiting.queues.values():
-                while queue and len(taken) < count:
-                    record = self._records[queue.popleft()]
-                    record.attempt += 1
-                    taken.append(Delivery(record.job, record.attempt))
+            for (model, lane), count in wants.items():
+                self._take_over(model, lane)
+                waiting = self._lanes.get((model, lane))
+                if waiting is not None:
+                    taken += self._take(waiting, worker, count)
             return taken
 
     def wait(self, seconds: float) -> None:
@@ -198,6 +187,9 @@ class MemoryQueue:
     def renew(self, report: WorkerReport) -> None:
         with self._lock:
             self._reports[report.worker] = report
+            for record in self._taken.values():
+                if record.owner == report.worker:
+                    record.until = self._clock() + self._lease
 
     def canceled(self, jobs: Collection[str]) -> set[str]:
         with self._lock:
@@ -223,21 +215,66 @@ class MemoryQueue:
                     record.progress = dict(publication.progress)
                 if record.state is State.QUEUED:
                     record.state = State.RUNNING
-                self._append(record, publication.event, publication.data, publication.payload)
+                if publication.event == "output":
+                    record.stalls = 0
+                told = (publication.event, publication.data, publication.payload)
+                self._append(record, *told, publication.exact)
         return refused
+
+    def release(self, worker: str, jobs: Mapping[str, int], error: str = "") -> None:
+        with self._lock:
+            for job, attempt in jobs.items():
+                record = self._records.get(job)
+                if record is not None and (record.owner, record.attempt) == (worker, attempt):
+                    record.until, record.error = -math.inf, error or record.error
+            self._wake_worker()
+
+    def leave(self, worker: str) -> None:
+        with self._lock:
+            self._reports.pop(worker, None)
 
     # Under the lock.
 
-    def _record(self, job: str) -> _Record:
+    def _record(self, job: str) -> Record:
         try:
             return self._records[job]
         except KeyError:
             raise JobUnknown(job) from None
 
-    def _lane(self, job: Job) -> _Lane:
-        return self._lanes.setdefault((job.model, job.lane), _Lane())
+    def _take_over(self, model: str, lane: Lane) -> None:
+        """Put jobs whose lease has expired to the front of their queues."""
+        now = self._clock()
+        for record in reversed(list(self._taken.values())):
+            job = record.job
+            if record.until < now and (job.model, job.lane) == (model, lane):
+                if record.until > -math.inf:
+                    record.error = f"{record.owner} was lost in attempt {record.attempt}"
+                del self._taken[job.id]
+                self._lane(job).queues[job.priority].appendleft(job.id)
 
-    def _ahead(self, record: _Record) -> int:
+    def _take(self, lane: Waiting, worker: str, count: int) -> list[Delivery]:
+        for record in [self._records[job] for q in lane.queues.values() for job in q]:
+            self._end_if_late(record)
+        taken: list[Delivery] = []
+        for queue in lane.queues.values():
+            while queue and len(taken) < count:
+                record = self._records[queue.popleft()]
+                record.attempt += 1
+                record.stalls += 1
+                if record.cancel_requested:
+                    self._append(record, "canceled", {})
+                elif record.stalls > DELIVERIES:
+                    self._append(record, "failed", given_up(record.error or ""))
+                else:
+                    record.owner, record.until = worker, self._clock() + self._lease
+                    self._taken[record.job.id] = record
+                    taken.append(Delivery(record.job, record.attempt, tuple(record.entries)))
+        return taken
+
+    def _lane(self, job: Job) -> Waiting:
+        return self._lanes.setdefault((job.model, job.lane), Waiting())
+
+    def _ahead(self, record: Record) -> int:
         if record.state is not State.QUEUED or record.attempt:
             return 0
         ahead = 0
@@ -247,9 +284,18 @@ class MemoryQueue:
             ahead += len(queue)
         return ahead
 
-    def _append(self, record: _Record, event: str, data: Mapping[str, Any], payload: bytes) -> None:
-        record.entries.append(Entry(f"{len(record.entries) + 1}-0", event, data, payload))
+    def _append(
+        self,
+        record: Record,
+        event: str,
+        data: Mapping[str, Any],
+        payload: bytes = b"",
+        exact: bytes = b"",
+    ) -> None:
+        entry = Entry(f"{len(record.entries) + 1}-0", event, data, payload, exact)
+        record.entries.append(entry)
         if event in TERMINAL:
+            self._taken.pop(record.job.id, None)
             record.state = State(event)
             record.ended = self._clock()
             self._ended.append(record.job.id)
@@ -258,24 +304,17 @@ class MemoryQueue:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(woken.set)
 
-    def _end_if_late(self, record: _Record) -> None:
+    def _end_if_late(self, record: Record) -> None:
         deadline = record.job.deadline
         late = deadline is not None and self._clock() >= deadline
         if late and record.state is State.QUEUED and record.attempt == 0:
             self._forget_waiting(record)
-            self._append(record, "failed", dict(EXPIRED), b"")
+            self._append(record, "failed", EXPIRED)
 
-    def _forget_waiting(self, record: _Record) -> None:
+    def _forget_waiting(self, record: Record) -> None:
         for queue in self._lane(record.job).queues.values():
             if record.job.id in queue:
                 queue.remove(record.job.id)
-
-    def _retry_after(self, lane: _Lane, waiting: int) -> float:
-        """Seconds until the queue has drained at the recent rate, 1 to 60."""
-        if len(lane.finished) < 2:
-            return 1.0
-        rate = len(lane.finished) / max(1e-3, self._clock() - lane.finished[0])
-        return float(min(60, max(1, math.ceil(waiting / rate))))
 
     def _expire(self) -> None:
         now = self._clock()

@@ -1,9 +1,15 @@
 """The Queue protocol: what the API and the workers may ask of a broker, in memory or Redis.
 
 A job is queued, delivered to one worker (attempt 1, 2, …), publishes entries and ends with a final
-one. Writes carry the attempt and are refused if a newer delivery exists, so that a worker that was
-thought dead cannot interleave. Streams are not trimmed before the job expires: admission bounds
-their bytes, and a slow reader re-reads from its own cursor.
+one. A delivery is a lease: the worker renews it with its heartbeat, and one that expires is taken
+over by the next worker that pulls, with everything published so far, so that the stream goes on
+where it stopped. Writes carry the attempt and are refused if a newer delivery exists, so that a
+worker that was thought dead cannot interleave. A job that is delivered `DELIVERIES` times without
+progress is given up.
+
+Streams are not trimmed before the job expires: admission bounds their bytes, and a slow reader
+re-reads from its own cursor. Where a broker can be out of reach, every call may raise
+BrokerUnavailable; worker's calls may then be repeated as they were.
 """
 
 from __future__ import annotations
@@ -15,14 +21,27 @@ from typing import Any, Protocol, runtime_checkable
 from ancestral.broker.job import Entry, Job, Lane, Status, WorkerReport
 
 START = "0-0"  # the cursor before the first entry
+DELIVERIES = 3  # without progress; then a job is given up
+EXPIRED = {"status": 504, "title": "Deadline passed", "detail": "no worker was free in time"}
+Wants = Mapping[tuple[str, Lane], int]  # jobs that there is room for, by model and lane
+
+
+def given_up(error: str) -> dict[str, Any]:
+    """What a job that no worker could finish says of it."""
+    detail = f"{DELIVERIES} workers took the job up without progress: {error}"
+    return {"status": 500, "title": "Given up", "detail": detail}
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A job handed to a worker; `attempt` fences what the worker writes."""
+    """A job handed to a worker; `attempt` fences what the worker writes.
+
+    `published` is what earlier attempts have brought out, the same that readers have seen.
+    """
 
     job: Job
     attempt: int
+    published: Sequence[Entry] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +53,7 @@ class Publication:
     event: str
     data: Mapping[str, Any]
     payload: bytes = b""
+    exact: bytes = b""
     progress: Mapping[str, Any] | None = None
 
 
@@ -62,12 +82,20 @@ class Queue(Protocol):
         """Ask for its end; False where it has ended already. Raises JobUnknown."""
         ...
 
+    async def refuse(self, model: str, why: Mapping[str, Any]) -> None:
+        """Fail the jobs of a model that no worker has taken, because none will."""
+        ...
+
     async def waiting(self, model: str) -> int:
         """Jobs of a model that no worker has taken."""
         ...
 
     async def workers(self) -> list[WorkerReport]:
-        """The latest heartbeats."""
+        """The latest heartbeats of the workers that are there."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
         ...
 
 
@@ -75,8 +103,11 @@ class Queue(Protocol):
 class WorkerQueue(Protocol):
     """The worker's side; called from its own thread."""
 
-    def pull(self, model: str, lane: Lane, count: int) -> list[Delivery]:
-        """Up to `count` jobs by priority, then age; those past their deadline fail instead."""
+    def pull(self, worker: str, wants: Wants) -> list[Delivery]:
+        """Jobs that there is room for, by priority, then age; expired leases before new jobs.
+
+        Those past their deadline fail instead, and those that made no progress are given up.
+        """
         ...
 
     def wait(self, seconds: float) -> None:
@@ -101,4 +132,12 @@ class WorkerQueue(Protocol):
         A final event (done, failed, canceled) ends the job. Refused: a newer attempt exists, or the
         job has ended.
         """
+        ...
+
+    def release(self, worker: str, jobs: Mapping[str, int], error: str = "") -> None:
+        """Hand jobs (by attempt) to whichever worker pulls next; `error` says what went wrong."""
+        ...
+
+    def leave(self, worker: str) -> None:
+        """Take the heartbeat back: the worker is no more."""
         ...

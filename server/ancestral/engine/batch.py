@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from ancestral.broker import Delivery, Publication
@@ -52,8 +52,9 @@ class RunningBatch:
         return self._runtime.name
 
     @property
-    def jobs(self) -> Collection[str]:
-        return self._works.keys()
+    def jobs(self) -> Mapping[str, int]:
+        """Which attempt at each job this is."""
+        return {job: work.attempt for job, work in self._works.items()}
 
     @property
     def room(self) -> int:
@@ -85,6 +86,14 @@ class RunningBatch:
             self._metrics.finished.labels(self._label, "failed").inc()
             return
         self._works[job.id] = work
+        if work.done:  # all but its last word was published before
+            self._end(work, work.finish(self._clock() - work.pulled))
+
+    def forget(self, jobs: Collection[str]) -> None:
+        """Let go of jobs that another worker has taken over."""
+        for job in jobs:
+            if job in self._works:
+                self._leave(self._works[job])
 
     def drop(self, jobs: Collection[str]) -> None:
         """End jobs on request; their slots are free at once."""
@@ -166,15 +175,17 @@ class RunningBatch:
         self._pace.restart()
         if work.started is None:
             work.started = now
-            waited = max(0.0, self._wall() - work.job.submitted)
-            self._metrics.queued.labels(self._label).observe(waited)
-            self._out.append(started(self._model, work, self._runtime.name))
+            if not work.told:
+                waited = max(0.0, self._wall() - work.job.submitted)
+                self._metrics.queued.labels(self._label).observe(waited)
+                self._out.append(started(self._model, work, self._runtime.name))
+                work.told = True
 
     def _expire(self) -> None:
         now = self._wall()
         for work in list(self._works.values()):
             deadline = work.job.deadline
-            if work.started is None and deadline is not None and now >= deadline:
+            if not work.told and deadline is not None and now >= deadline:
                 detail = "no slot was free in time"
                 self._fail(work, refusal(504, "Deadline passed", detail, ("timeout_seconds",)))
 
@@ -183,11 +194,11 @@ class RunningBatch:
     def _gain(self, advance: Advance) -> None:
         work = self._slots[advance.slot]
         item = work.running[advance.slot]
-        advance = item.news(advance)
-        if not len(advance.values):
+        news = item.gain(advance)
+        if not len(news.values):
             return
         now = self._clock()
-        drawn = int((~advance.given.all(axis=1)).sum())
+        drawn = int((~news.given.all(axis=1)).sum())
         self._metrics.sites.labels(self._label).inc(drawn)
         if work.last_output is None:
             waited = max(0.0, self._wall() - work.job.submitted)
@@ -195,10 +206,9 @@ class RunningBatch:
         elif now > work.last_output:
             self._metrics.inter_output.labels(self._label).observe(now - work.last_output)
         work.last_output = now
-        self._out.append(work.output(item, advance))
+        self._out.append(work.output(item, news))
         if advance.done:
             self._close(advance.slot)
-            work.results.append(work.result(item))
             if work.done:
                 seconds = now - (work.started or now)
                 self._metrics.sample.labels(self._label).observe(seconds)
@@ -210,10 +220,13 @@ class RunningBatch:
         self._runtime.close(slot)
         del self._bytes[slot]
 
-    def _end(self, work: Work, last: Publication) -> None:
+    def _leave(self, work: Work) -> None:
         for slot in list(work.running):
             self._close(slot)
         del self._works[work.job.id]
+
+    def _end(self, work: Work, last: Publication) -> None:
+        self._leave(work)
         self._out.append(last)
         self._metrics.finished.labels(self._label, last.event).inc()
         self._metrics.whole.labels(self._label).observe(max(0.0, self._wall() - work.job.submitted))

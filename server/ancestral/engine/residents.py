@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,11 @@ class Resident:
     batch: RunningBatch
     scores: ScoreBatches
     leaving: list[Delivery]  # who asked to unload it; it takes no more jobs then
+
+    @property
+    def jobs(self) -> Mapping[str, int]:
+        """Which attempt at each job this is."""
+        return {**self.batch.jobs, **self.scores.jobs}
 
     @property
     def busy(self) -> bool:
@@ -108,7 +113,7 @@ class Residents:
         found |= {label: ModelReport("loading") for label in self._loading}
         for label, resident in self._ready.items():
             found[label] = ModelReport(
-                state="ready",
+                state="leaving" if resident.leaving else "ready",
                 derived=resident.model.derived,
                 runtime=resident.batch.runtime,
                 fingerprint=resident.model.fingerprint,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +51,7 @@ class _Work:
         self.maps: list[npt.NDArray[np.float64] | None] = [None] * len(self.codes)
         self.pulled = now
         self.started: float | None = None
+        self.told = bool(delivery.published)  # whether clients know that it has started
 
     def row(self, index: int) -> Rows:
         return tuple(
@@ -64,7 +65,7 @@ class _Work:
     def publication(self, event: str, data: dict[str, Any], payload: bytes = b"") -> Publication:
         scored = sum(result is not None for result in self.results)
         progress = {"items_done": scored, "items": len(self.results)}
-        return Publication(self.job.id, self.attempt, event, data, payload, progress)
+        return Publication(self.job.id, self.attempt, event, data, payload, progress=progress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +98,9 @@ class ScoreBatches:
         self._out: list[Publication] = []
 
     @property
-    def jobs(self) -> Collection[str]:
-        return self._works.keys()
+    def jobs(self) -> Mapping[str, int]:
+        """Which attempt at each job this is."""
+        return {job: work.attempt for job, work in self._works.items()}
 
     @property
     def room(self) -> int:
@@ -138,6 +140,12 @@ class ScoreBatches:
             shapes = tuple(None if row is None else row.shape[1:] for row in work.rows)
             key = (job.priority, code.shape, shapes, work.layer, work.request.order)
             self._units.append(_Unit(work, index, key, now))
+
+    def forget(self, jobs: Collection[str]) -> None:
+        """Let go of jobs that another worker has taken over."""
+        for job in jobs:
+            if job in self._works:
+                self._leave(self._works[job])
 
     def drop(self, jobs: Collection[str]) -> None:
         """End jobs on request."""
@@ -182,9 +190,11 @@ class ScoreBatches:
     def _start(self, work: _Work) -> None:
         if work.started is None:
             work.started = self._clock()
-            waited = max(0.0, self._wall() - work.job.submitted)
-            self._metrics.queued.labels(self._label).observe(waited)
-            self._out.append(work.publication("started", {"model": self._label}))
+            if not work.told:
+                waited = max(0.0, self._wall() - work.job.submitted)
+                self._metrics.queued.labels(self._label).observe(waited)
+                self._out.append(work.publication("started", {"model": self._label}))
+                work.told = True
 
     def _score(self, units: Sequence[_Unit]) -> Sequence[Score | Vector]:
         codes = torch.stack([unit.work.codes[unit.index] for unit in units])
@@ -258,13 +268,16 @@ class ScoreBatches:
         now = self._wall()
         for work in list(self._works.values()):
             deadline = work.job.deadline
-            if work.started is None and deadline is not None and now >= deadline:
+            if not work.told and deadline is not None and now >= deadline:
                 why = refusal(504, "Deadline passed", "no turn in time", ("timeout_seconds",))
                 self._end(work, work.publication("failed", why))
 
-    def _end(self, work: _Work, last: Publication) -> None:
+    def _leave(self, work: _Work) -> None:
         del self._works[work.job.id]
         self._units = [unit for unit in self._units if unit.work is not work]
+
+    def _end(self, work: _Work, last: Publication) -> None:
+        self._leave(work)
         self._out.append(last)
         self._metrics.finished.labels(self._label, last.event).inc()
         waited = max(0.0, self._wall() - work.job.submitted)

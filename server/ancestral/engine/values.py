@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ancestral.broker import Entry
+
 DTYPES = {"uint8": "<u1", "int16": "<i2", "int32": "<i4", "float32": "<f4"}
 
 
@@ -33,3 +35,10 @@ def from_bytes(payload: bytes, dtype: str, dims: int) -> npt.NDArray[Any]:
     """The inverse of `to_bytes`: [sites, dims], int64 or float64."""
     wide = np.float64 if dtype == "float32" else np.int64
     return np.frombuffer(payload, dtype=DTYPES[dtype]).reshape(-1, dims).astype(wide)
+
+
+def drawn_values(entry: Entry, dtype: str, dims: int) -> npt.NDArray[Any]:
+    """An output's values [sites, dims] as they were drawn, real ones too."""
+    if entry.exact:
+        return np.frombuffer(entry.exact, dtype="<f8").reshape(-1, dims)
+    return from_bytes(entry.payload, dtype, dims)

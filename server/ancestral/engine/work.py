@@ -12,41 +12,43 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ancestral.broker import Delivery, Publication
+from ancestral.broker import Delivery, Entry, Publication
 from ancestral.engine.model import Model
 from ancestral.engine.request import SampleRequest
 from ancestral.engine.sampling import bits_per_dim
-from ancestral.engine.values import dtype_of, to_bytes
+from ancestral.engine.values import drawn_values, dtype_of, to_bytes
 from ancestral.runtimes.base import Advance, SlotRequest
 
 
 @dataclass(slots=True)
 class Item:
-    """One sequence: what it has published so far, which is what a replay needs."""
+    """One sequence: what has been published so far, which is what a replay needs.
+
+    site     sites published
+    scored   sites whose scores are known; fewer where another worker published them
+    """
 
     index: int
     parts: list[npt.NDArray[Any]] = field(default_factory=list)
     nats: list[npt.NDArray[np.float64]] = field(default_factory=list)
     given: list[npt.NDArray[np.bool_]] = field(default_factory=list)
     site: int = 0
+    scored: int = 0
 
-    def news(self, advance: Advance) -> Advance:
-        """The advance without what a rebuilt slot reports again of its replay."""
-        known = min(max(0, self.site - advance.first_site), len(advance.values))
-        return replace(
-            advance,
-            first_site=advance.first_site + known,
-            values=advance.values[known:],
-            log_prob=advance.log_prob[known:],
-            given=advance.given[known:],
-        )
+    def adopt(self, values: npt.NDArray[Any]) -> None:
+        """Take up sites [count, dims] that another worker has published."""
+        self.parts.append(values)
+        self.site += len(values)
 
-    def gain(self, advance: Advance) -> None:
-        """Take up new sites."""
-        self.parts.append(advance.values)
-        self.nats.append(advance.log_prob)
-        self.given.append(advance.given)
-        self.site += len(advance.values)
+    def gain(self, advance: Advance) -> Advance:
+        """Take up an advance; what is new of it, less what a slot reports of its replay."""
+        scores, news = _after(advance, self.scored), _after(advance, self.site)
+        self.nats.append(scores.log_prob)
+        self.given.append(scores.given)
+        self.scored += len(scores.values)
+        self.parts.append(news.values)
+        self.site += len(news.values)
+        return news
 
     def result(self) -> dict[str, Any]:
         """Scores of the finished item, in nats of the untempered model."""
@@ -61,6 +63,18 @@ class Item:
         }
 
 
+def _after(advance: Advance, site: int) -> Advance:
+    """What an advance has from `site` on."""
+    known = min(max(0, site - advance.first_site), len(advance.values))
+    return replace(
+        advance,
+        first_site=advance.first_site + known,
+        values=advance.values[known:],
+        log_prob=advance.log_prob[known:],
+        given=advance.given[known:],
+    )
+
+
 class Work:
     """One job: items that wait for a slot, run in one, or are done."""
 
@@ -69,9 +83,9 @@ class Work:
         self.attempt = delivery.attempt
         self.arrival = arrival
         self.request = SampleRequest.from_json(self.job.request)
-        self.waiting = deque(Item(index) for index in range(self.request.count))
         self.running: dict[int, Item] = {}  # by slot
         self.results: list[dict[str, Any]] = []
+        self.told = bool(delivery.published)  # whether clients know that it has started
         self.pulled = now
         self.started: float | None = None
         self.last_output: float | None = None
@@ -94,6 +108,21 @@ class Work:
             model.member_of(named, self.request.seed, self.request.first_item + index)
             for index in range(self.request.count)
         ]
+        self.waiting = deque(self._items(delivery.published, model.data.dims_per_site))
+
+    def _items(self, published: Sequence[Entry], dims: int) -> list[Item]:
+        """What is left to do after what earlier attempts have published."""
+        items = {index: Item(index) for index in range(self.request.count)}
+        for entry in published:
+            if entry.event != "output":
+                continue
+            index = entry.data["item"]
+            items[index].adopt(drawn_values(entry, dtype_of(self._levels), dims))
+            self.sites_done += entry.data["count"]
+            if entry.data["last"]:
+                self.results.append(entry.data["result"])
+                del items[index]
+        return list(items.values())
 
     def slot_request(self, item: Item) -> SlotRequest:
         """The item's request; what it has published is replayed, so that it goes on from there."""
@@ -110,25 +139,29 @@ class Work:
     def done(self) -> bool:
         return len(self.results) == self.request.count
 
-    def publication(self, event: str, data: Mapping[str, Any], payload: bytes = b"") -> Publication:
+    def publication(
+        self, event: str, data: Mapping[str, Any], payload: bytes = b"", exact: bytes = b""
+    ) -> Publication:
         total = self.request.count * self.request.sites
         progress = {"sites_done": self.sites_done, "sites": total}
-        return Publication(self.job.id, self.attempt, event, data, payload, progress)
+        return Publication(self.job.id, self.attempt, event, data, payload, exact, progress)
 
-    def output(self, item: Item, advance: Advance) -> Publication:
-        """The new sites of an item."""
-        first = advance.first_site
-        item.gain(advance)
-        self.sites_done += len(advance.values)
-        data = {
+    def output(self, item: Item, news: Advance) -> Publication:
+        """The new sites of an item, with its scores where they are its last."""
+        self.sites_done += len(news.values)
+        data: dict[str, Any] = {
             "item": item.index,
-            "first_site": first,
-            "count": len(advance.values),
-            "last": advance.done,
-            "log_prob": math.fsum(advance.log_prob.flat),
+            "first_site": news.first_site,
+            "count": len(news.values),
+            "last": news.done,
+            "log_prob": math.fsum(news.log_prob.flat),
         }
-        payload = to_bytes(advance.values, dtype_of(self._levels))
-        return self.publication("output", data, payload)
+        if news.done:
+            data["result"] = self.result(item)
+            self.results.append(data["result"])
+        payload = to_bytes(news.values, dtype_of(self._levels))
+        exact = news.values.astype("<f8").tobytes() if self._levels is None else b""
+        return self.publication("output", data, payload, exact)
 
     def result(self, item: Item) -> dict[str, Any]:
         """Scores of a finished item: the ensemble's, where it drew the item as a whole."""

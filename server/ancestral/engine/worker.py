@@ -4,6 +4,9 @@ A turn pulls what fits, lets the contender with the least time used work for abo
 divided by the number of contenders, and publishes in one go. So frames come about every 50 ms
 however many models run, and neither verb starves (`engine.shares`). Idle turns count too: the
 step counter stands still only if the worker hangs.
+
+Every turn renews the leases of the worker's jobs. A broker that is away stops the turns: what was
+drawn last is published when it is back, and jobs that others took meanwhile are let go.
 """
 
 from __future__ import annotations
@@ -12,26 +15,32 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Collection, Iterable
 
-from ancestral.broker import Publication, WorkerQueue, WorkerReport
+from ancestral.broker import BrokerUnavailable, Lane, Publication, WorkerQueue, WorkerReport
 from ancestral.engine.limits import Limits
 from ancestral.engine.metrics import WorkerMetrics
-from ancestral.engine.residents import Loader, Resident, Residents
+from ancestral.engine.residents import Loader, Residents
 from ancestral.engine.shares import Shares
-from ancestral.engine.work import refusal
 
 logger = logging.getLogger("ancestral.engine")
 
-CONTROL = "control"  # the queue of load and unload jobs
 IDLE_SECONDS = 0.25  # longest sleep between turns
 SHORTEST_TURN = 0.005  # seconds; below it publishing would cost more than stepping
-Contender = tuple[str, Literal["sample", "score"]]
+AWAY_SECONDS = 0.5  # between attempts to reach a broker that is away
+Contender = tuple[str, Lane]
+
+
+def control_queue(worker: str) -> str:
+    """The queue of load and unload jobs of one worker."""
+    return f"control/{worker}"
 
 
 class Worker:
-    """Runs `turn` in a thread between `start` and `stop`; tests may call `turn` themselves."""
+    """Runs `turn` in a thread between `start` and `stop`; tests may call `turn` themselves.
+
+    `serves` are the names that it may be asked to load, all where there are none.
+    """
 
     def __init__(
         self,
@@ -40,6 +49,7 @@ class Worker:
         metrics: WorkerMetrics,
         limits: Limits | None = None,
         preload: Iterable[str] = (),
+        serves: Iterable[str] = (),
     ) -> None:
         self.name = f"worker-{uuid.uuid4().hex[:8]}"
         self.steps = 0
@@ -47,25 +57,55 @@ class Worker:
         self._limits = limits or Limits()
         self._residents = Residents(loader, self._limits, metrics)
         self._residents.preload(preload)
+        self._serves = tuple(serves)
         self._shares: Shares[Contender] = Shares()
+        self._unsaid: list[Publication] = []  # what is to be published
+        self._draining = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
-        self._heartbeat()
 
     def start(self) -> None:
         self._thread.start()
 
+    def drain(self, seconds: float) -> None:
+        """Take no more jobs, and wait up to `seconds` for those that run to end."""
+        self._draining.set()
+        end = time.monotonic() + seconds
+        while self._thread.is_alive() and time.monotonic() < end:
+            if not any(resident.busy for _, resident in self._residents):
+                return
+            time.sleep(0.05)
+
     def stop(self, timeout: float = 10.0) -> None:
-        """End after the turn that runs; what is unfinished is left to the queue."""
+        """End after the turn that runs; what is unfinished goes to other workers."""
         self._stopping.set()
         self._queue.wake()
         self._thread.join(timeout)
         self._residents.close()
+        if self._thread.is_alive():
+            return  # a very long turn: its leases will expire
+        try:
+            self._publish()
+            held = {job: n for _, resident in self._residents for job, n in resident.jobs.items()}
+            self._queue.release(self.name, held)
+            self._queue.leave(self.name)
+        except BrokerUnavailable:
+            logger.warning("the broker is away; leases are left to expire")
 
     def _run(self) -> None:
+        away = False
         while not self._stopping.is_set():
             try:
                 pause = self.turn()
+                if away:
+                    logger.info("the broker is back")
+                away = False
+            except BrokerUnavailable as error:
+                if not away:
+                    logger.warning("the broker is away: %s", error)
+                away = True
+                self._stopping.wait(AWAY_SECONDS)
+                continue
             except Exception:  # a fault of the worker itself must not end it silently
                 logger.exception("a turn failed")
                 pause = IDLE_SECONDS
@@ -76,50 +116,60 @@ class Worker:
         """One turn; the seconds that may pass before the next one."""
         self.steps += 1
         self._metrics.steps.inc()
-        out = self._control()
-        for label, resident in self._residents:
-            self._admit(label, resident)
+        if self._unsaid:  # the broker was away
+            self._publish()
+        self._drop_canceled()
+        if not self._draining.is_set():
+            self._pull()
         pause = self._work()
         for _, resident in self._residents:
-            out += resident.batch.take() + resident.scores.take()
+            self._unsaid += resident.batch.take() + resident.scores.take()
             resident.batch.report()
-        out += self._residents.poll()
+        self._unsaid += self._residents.poll()
         self._heartbeat()  # first, so that who is told of a load or unload sees its outcome
-        if out:
-            self._queue.publish(out)
+        self._publish()
         return pause
 
-    def _control(self) -> list[Publication]:
-        out: list[Publication] = []
-        for delivery in self._queue.pull(CONTROL, "control", 8):
-            out += self._residents.control(delivery)
-        return out
-
-    def _admit(self, label: str, resident: Resident) -> None:
-        batch, scores = resident.batch, resident.scores
-        held = [*batch.jobs, *scores.jobs]
-        if held:
-            ended = self._queue.canceled(held)
-            batch.drop(ended)
-            scores.drop(ended)
-        if resident.leaving:
-            self._refuse(label)
+    def _publish(self) -> None:
+        if not self._unsaid:
             return
-        if batch.room:
-            for delivery in self._queue.pull(label, "sample", batch.room):
-                batch.admit(delivery)
-        if scores.room:
-            for delivery in self._queue.pull(label, "score", scores.room):
-                scores.admit(delivery)
+        refused = self._queue.publish(self._unsaid)
+        self._unsaid.clear()
+        if refused:
+            logger.warning("jobs taken over by others: %s", ", ".join(sorted(refused)))
+            self._forget(refused)
 
-    def _refuse(self, label: str) -> None:
-        """A model that is being unloaded takes no more jobs."""
-        why = refusal(409, "The model is not loaded", f"{label} is being unloaded", ("model",))
-        deliveries = [
-            *self._queue.pull(label, "sample", self._limits.slots),
-            *self._queue.pull(label, "score", self._limits.slots),
-        ]
-        self._queue.publish([Publication(d.job.id, d.attempt, "failed", why) for d in deliveries])
+    def _forget(self, jobs: Collection[str]) -> None:
+        for _, resident in self._residents:
+            resident.batch.forget(jobs)
+            resident.scores.forget(jobs)
+
+    def _drop_canceled(self) -> None:
+        held = [job for _, resident in self._residents for job in resident.jobs]
+        if not held:
+            return
+        ended = self._queue.canceled(held)
+        for _, resident in self._residents if ended else ():
+            resident.batch.drop(ended)
+            resident.scores.drop(ended)
+
+    def _pull(self) -> None:
+        residents = dict(self._residents)
+        wants: dict[tuple[str, Lane], int] = {(control_queue(self.name), "control"): 8}
+        for label, resident in residents.items():
+            rooms: tuple[tuple[Lane, int], ...] = (
+                ("sample", resident.batch.room),
+                ("score", resident.scores.room),
+            )
+            wants |= {(label, lane): n for lane, n in rooms if n and not resident.leaving}
+        for delivery in self._queue.pull(self.name, wants):
+            job = delivery.job
+            if job.lane == "control":
+                self._unsaid += self._residents.control(delivery)
+                continue
+            self._forget([job.id])  # where our own lease had expired
+            resident = residents[job.model]
+            (resident.batch if job.lane == "sample" else resident.scores).admit(delivery)
 
     def _work(self) -> float:
         residents = dict(self._residents)
@@ -150,4 +200,5 @@ class Worker:
         return 0.0
 
     def _heartbeat(self) -> None:
-        self._queue.renew(WorkerReport(self.name, self.steps, self._residents.report()))
+        report = WorkerReport(self.name, self.steps, self._residents.report(), self._serves)
+        self._queue.renew(report)

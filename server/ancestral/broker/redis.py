@@ -1,0 +1,305 @@
+"""The Queue on Redis Streams, the API's side: delivery, persistence and failover are Redis's.
+
+What must happen at once happens in the server (functions.lua). A job's hash is written first, then
+its entry in the queue; whoever finds the one without the other treats the job as not submitted.
+Works with Redis 7.0 and later and with Valkey.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import OutOfMemoryError, ResponseError
+
+from ancestral.broker.job import (
+    TERMINAL,
+    Entry,
+    Job,
+    JobExists,
+    JobUnknown,
+    Lane,
+    QueueFull,
+    State,
+    Status,
+    WorkerReport,
+)
+from ancestral.broker.queue import EXPIRED, START
+from ancestral.broker.records import retry_after
+from ancestral.broker.redis_keys import (
+    GROUP,
+    HELD,
+    LIBRARY,
+    RING,
+    WAKE,
+    WORKERS,
+    ends_key,
+    entry_of,
+    job_keys,
+    queue_keys,
+    reachable,
+    unknown_function,
+)
+from ancestral.broker.redis_reader import Bell, Together
+
+ANSWER_SECONDS = 0.9  # a server that takes longer is away; tried twice, so 503 within 2 s
+CONNECTIONS = 32  # of one process
+LOOK_SECONDS = 1.0  # a reader that no bell wakes looks again
+LANES: tuple[Lane, ...] = ("sample", "score")
+_FIELDS = ("job", "payload", "state", "attempt", "progress", "cancel", "entry", "error")
+
+
+class RedisQueue:
+    """The API's side of the protocol; `heartbeat` seconds without a report make a worker gone."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        depth: int = 256,
+        ttl: float = 600.0,
+        held_bytes: int = 2**30,
+        heartbeat: float = 30.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._depth, self._ttl, self._held_limit = depth, ttl, held_bytes
+        self._heartbeat, self._clock = heartbeat, clock
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=CONNECTIONS,
+            timeout=ANSWER_SECONDS,
+            socket_timeout=ANSWER_SECONDS,
+            socket_connect_timeout=ANSWER_SECONDS,
+            retry=Retry(NoBackoff(), 1),
+        )
+        self._redis = Redis.from_pool(pool)
+        self._bell = Bell(self._redis)
+        self._together = Together(self._redis)
+
+    async def submit(self, job: Job) -> bool:
+        with reachable():
+            try:
+                return await self._submit(job)
+            except OutOfMemoryError:
+                raise QueueFull(0, 1.0, "broker memory") from None
+
+    async def _submit(self, job: Job) -> bool:
+        key = job_keys(job.id)[0]
+        fields = {
+            "job": job.to_json(),
+            "payload": job.payload,
+            "deadline": "" if job.deadline is None else repr(job.deadline),
+            "ttl": int(1000 * self._ttl),
+        }
+        flat = [part for pair in fields.items() for part in pair]
+        created = await self._call("create", [key], job.digest, job.lane, *flat)
+        if created == b"other":
+            raise JobExists(job.id)
+        if created == b"same":
+            return False
+        try:
+            await self._hold(job)
+            entry = await self._enqueue(job)
+        except (QueueFull, OutOfMemoryError):
+            await self._redis.unlink(key)
+            await self._call("unhold", HELD, job.id)
+            raise
+        if not await self._call("queued", [key], entry):
+            raise QueueFull(0, 1.0, "broker memory")  # another's job needed the room
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.zadd(HELD[0], {job.id: float("inf")}, xx=True)
+            pipe.publish(WAKE, job.model)
+            await pipe.execute()
+        return True
+
+    async def _hold(self, job: Job) -> None:
+        limits = (job.bytes_held, self._held_limit, self._clock())
+        room, dropped = await self._call("hold", HELD, job.id, *limits)
+        if dropped:
+            keys = [key for other in dropped for key in job_keys(other.decode())]
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for key in keys:
+                    pipe.unlink(key)
+                await pipe.execute()
+        if not room:
+            waiting = await self._undelivered(queue_keys(job.model, job.lane))
+            (times,) = await self._together.ask(("LRANGE", ends_key(job.model, job.lane), 0, -1))
+            raise self._full(waiting, times, "broker memory")
+
+    async def _enqueue(self, job: Job) -> bytes:
+        keys = [*queue_keys(job.model, job.lane), ends_key(job.model, job.lane)]
+        depth = 0 if job.lane == "control" else self._depth
+        found = await self._call("enqueue", keys, job.priority, job.id, depth)
+        if isinstance(found, list):
+            raise self._full(found[0], found[1], "queue")
+        entry: bytes = found
+        return entry
+
+    def _full(self, waiting: int, times: Sequence[bytes], reason: str) -> QueueFull:
+        pause = retry_after(waiting, [float(end) for end in times], self._clock())
+        return QueueFull(waiting, pause, reason)
+
+    async def status(self, job: str) -> Status:
+        key, out = job_keys(job)
+        with reachable():
+            fields, last = await self._together.ask(
+                ("HMGET", key, *_FIELDS), ("XREVRANGE", out, "+", "-", "COUNT", 1)
+            )
+            found = dict(zip(_FIELDS, fields, strict=True))
+            if found["job"] is None:
+                raise JobUnknown(job)
+            told = Job.from_json(found["job"], found["payload"] or b"")
+            state, attempt = State(found["state"].decode()), int(found["attempt"])
+            ahead = 0
+            if state is State.QUEUED and attempt == 0 and found["entry"]:
+                ahead = await self._ahead(told, found["entry"])
+        return Status(
+            job=told,
+            state=state,
+            attempt=attempt,
+            progress=json.loads(found["progress"] or b"{}"),
+            ahead=ahead,
+            cancel_requested=found["cancel"] is not None,
+            error=(found["error"] or b"").decode() or None,
+            last=entry_of(*last[0]) if state in TERMINAL and last else None,
+        )
+
+    async def read(
+        self, job: str, after: str = START, *, count: int = 64, wait: float = 0.0
+    ) -> list[Entry]:
+        with reachable():
+            end = time.monotonic() + wait
+            async with self._bell.listen(job) as rung:
+                while True:
+                    rung.clear()
+                    found, late = await self._look(job, after, count)
+                    left = end - time.monotonic()
+                    if found is not None or left <= 0:
+                        return found or []
+                    pause = min(left, LOOK_SECONDS)
+                    if late is not None:
+                        pause = min(pause, late)
+                    try:
+                        # not wait_for: before Python 3.12 it loses a cancellation
+                        async with asyncio.timeout(pause):
+                            await rung.wait()
+                    except TimeoutError:
+                        pass
+
+    async def _look(
+        self, job: str, after: str, count: int
+    ) -> tuple[list[Entry] | None, float | None]:
+        """Entries, none where the job has ended, None where more may come; seconds to deadline."""
+        key, out = job_keys(job)
+        entries, (state, attempt, deadline) = await self._together.ask(
+            ("XRANGE", out, f"({after}", "+", "COUNT", count),
+            ("HMGET", key, "state", "attempt", "deadline"),
+        )
+        if state is None:
+            raise JobUnknown(job)
+        if entries or state.decode() in TERMINAL:
+            return [entry_of(*entry) for entry in entries], None
+        if not deadline or attempt != b"0":
+            return None, None
+        left = float(deadline) - self._clock()
+        if left <= 0:
+            await self._refuse(job, EXPIRED)
+            return await self._look(job, after, count)
+        return None, left + 0.001
+
+    async def cancel(self, job: str) -> bool:
+        with reachable():
+            found = await self._call("cancel", job_keys(job))
+            if found == b"unknown":
+                raise JobUnknown(job)
+            if found == b"ended":
+                await self._ended(job)
+            elif found == b"asked":
+                await self._redis.publish(WAKE, job)
+            return bool(found != b"over")
+
+    async def refuse(self, model: str, why: Mapping[str, Any]) -> None:
+        with reachable():
+            for lane in LANES:
+                for key in queue_keys(model, lane):
+                    delivered = await self._delivered(key)
+                    (found,) = await self._together.ask(("XRANGE", key, f"({delivered}", "+"))
+                    for _, fields in found:
+                        await self._refuse(fields[b"job"].decode(), why)
+
+    async def waiting(self, model: str) -> int:
+        with reachable():
+            return await self._undelivered(
+                [key for lane in LANES for key in queue_keys(model, lane)]
+            )
+
+    async def workers(self) -> list[WorkerReport]:
+        with reachable():
+            reports = await self._call("workers", WORKERS, self._heartbeat)
+        return [WorkerReport.from_json(report) for report in reports]
+
+    async def close(self) -> None:
+        await self._bell.close()
+        await self._redis.aclose()
+        await self._redis.connection_pool.disconnect()
+
+    async def _refuse(self, job: str, why: Mapping[str, Any]) -> None:
+        """Fail a job that no worker has taken."""
+        if await self._call("refuse", job_keys(job), json.dumps(why)):
+            await self._ended(job)
+
+    async def _ended(self, job: str) -> None:
+        """A job ended without a worker: its entry stays for the next worker that pulls."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.zadd(HELD[0], {job: self._clock() + self._ttl}, xx=True)
+            pipe.publish(RING, job)
+            await pipe.execute()
+
+    async def _ahead(self, job: Job, entry: bytes) -> int:
+        """Jobs that wait before the one whose entry this is."""
+        keys = queue_keys(job.model, job.lane)
+        own = keys[job.priority - 1]
+        delivered = await self._delivered(own)
+        span = (f"({delivered}", f"({entry.decode()}")
+        (before,) = await self._together.ask(("XRANGE", own, *span))
+        return len(before) + await self._undelivered(keys[: job.priority - 1])
+
+    async def _delivered(self, key: str) -> str:
+        """Id of the last entry of a queue that a worker has taken."""
+        try:
+            groups = await self._redis.xinfo_groups(key)
+        except ResponseError:  # nothing was ever queued
+            return "0-0"
+        found = [group["last-delivered-id"] for group in groups if group["name"] == GROUP.encode()]
+        return str(found[0].decode()) if found else "0-0"
+
+    async def _undelivered(self, keys: Sequence[str]) -> int:
+        """Entries that no worker has taken: those of the stream less those of the group."""
+        if not keys:
+            return 0
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.xlen(key)
+                pipe.xpending(key, GROUP)
+            replies = await pipe.execute(raise_on_error=False)
+        total = 0
+        for length, pending in zip(replies[::2], replies[1::2], strict=True):
+            total += length - (0 if isinstance(pending, ResponseError) else pending["pending"])
+        return total
+
+    async def _call(self, name: str, keys: Sequence[str], *args: Any) -> Any:
+        """Call one of our functions; the server is taught them where it has none."""
+        command = (f"a1_{name}", len(keys), *keys, *args)
+        try:
+            return await self._redis.fcall(*command)
+        except ResponseError as error:
+            if not unknown_function(error):
+                raise
+        await self._redis.function_load(LIBRARY, replace=True)
+        return await self._redis.fcall(*command)
