@@ -18,6 +18,9 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     models: Path = SHIPPED  # folder of model packages, NAME/VERSION/
+    packages: str = ""  # names served, with commas; empty: the default version of every one
+    broker: str = ""  # redis://… or unix://…; empty: in memory, with a worker in this process
+    lease_seconds: float = 30.0  # a worker silent for so long loses its jobs; beyond any turn
     slots: int = 32  # running batch of one model, sequences
     queue_depth: int = 256  # jobs that may wait per model; more are refused with 429
     queue_full_status: int = 429  # or 503, which some proxies retry
@@ -40,8 +43,19 @@ class Settings:
             )
         if self.log_format not in ("text", "json"):
             raise ValueError(f"ANCESTRAL_LOG_FORMAT must be text or json, not {self.log_format}")
+        if self.broker and not self.broker.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("ANCESTRAL_BROKER must be a redis://, rediss:// or unix:// address")
         if not 0 <= self.port < 2**16:
             raise ValueError(f"ANCESTRAL_PORT must lie in 0..65535, not {self.port}")
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """`packages` as a tuple: NAME or NAME/VERSION."""
+        return tuple(name.strip() for name in self.packages.split(",") if name.strip())
+
+    def to_env(self) -> dict[str, str]:
+        """The variables that make the same settings in another process."""
+        return {f"ANCESTRAL_{f.name.upper()}": str(getattr(self, f.name)) for f in fields(self)}
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None, **overrides: Any) -> Settings:

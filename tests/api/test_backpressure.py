@@ -55,7 +55,7 @@ class Socket:
 
 def work(queue: MemoryQueue) -> None:
     """What a worker would do with everything that waits."""
-    for delivery in queue.pull("tiny-gpt/1", "sample", 9):
+    for delivery in queue.pull("w", {("tiny-gpt/1", "sample"): 9}):
         job = delivery.job.id
 
         def say(event: str, data: dict[str, Any], payload: bytes = b"", job: str = job) -> None:

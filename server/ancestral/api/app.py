@@ -1,4 +1,4 @@
-"""The application: routes, middleware, and in one process with the memory broker its worker."""
+"""The application: routes, middleware, and its worker unless workers are processes of their own."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from ancestral.api.health import StepWatch
 from ancestral.api.middleware import BodyLimit, RequestId
 from ancestral.api.schemas import EmbedBody, LogProbBody
 from ancestral.api.services import ApiMetrics, Services
-from ancestral.broker import MemoryQueue
-from ancestral.engine.limits import Limits
-from ancestral.engine.metrics import WorkerMetrics
-from ancestral.engine.residents import Loader, package_loader
+from ancestral.broker import MemoryQueue, Queue
+from ancestral.broker.connect import api_queue
+from ancestral.engine.process import new_worker
+from ancestral.engine.residents import Loader
 from ancestral.engine.worker import Worker
 from ancestral.settings import Settings
 
@@ -39,36 +39,38 @@ samples as binary frames while they are drawn.
 
 
 def create_app(settings: Settings | None = None, loader: Loader | None = None) -> FastAPI:
-    """An app with the memory broker and one worker of its own, which its lifespan runs.
+    """An app with the broker of its settings.
 
-    `loader` gives the model of NAME/VERSION; the default reads the store of the settings.
+    With the one in memory its lifespan runs a worker, for which `loader` gives the model of
+    NAME/VERSION; the default reads the store of the settings.
     """
     settings = settings or Settings.from_env()
     registry = CollectorRegistry()
-    queue = MemoryQueue(
-        depth=settings.queue_depth,
-        ttl=settings.job_ttl_seconds,
-        held_bytes=settings.broker_bytes,
-    )
-    services = Services(settings, queue, Catalogue(settings.models), registry, ApiMetrics(registry))
-    services.wanted.update(services.catalogue.labels())
-    limits = Limits(slots=settings.slots, slot_bytes=settings.slot_memory_bytes)
-    worker = Worker(
-        queue,
-        loader or package_loader(settings.models),
-        WorkerMetrics(registry),
-        limits,
-        preload=sorted(services.wanted),
-    )
+    worker: Worker | None = None
+    if settings.broker:
+        queue: Queue = api_queue(settings)
+    else:
+        queue = memory = MemoryQueue(
+            depth=settings.queue_depth,
+            ttl=settings.job_ttl_seconds,
+            held_bytes=settings.broker_bytes,
+        )
+        worker = new_worker(settings, memory, registry, loader)
+    catalogue = Catalogue(settings.models)
+    wanted = frozenset(name.partition("/")[0] for name in settings.wanted)
+    services = Services(settings, queue, catalogue, registry, ApiMetrics(registry), wanted)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        worker.start()
+        if worker is not None:
+            worker.start()
         try:
             yield
         finally:
             services.draining = True
-            worker.stop()
+            if worker is not None:
+                worker.stop()
+            await queue.close()
 
     app = FastAPI(
         title="Ancestral",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +50,51 @@ def label_of(manifest: Manifest) -> str:
 def report_of(workers: list[WorkerReport], label: str) -> ModelReport | None:
     """The best that any worker says of a model."""
     found = [worker.models[label] for worker in workers if label in worker.models]
-    order = ("ready", "loading", "failed")
+    order = ("ready", "loading", "leaving", "failed")
     return min(found, key=lambda report: order.index(report.state), default=None)
 
 
-def require_served(workers: list[WorkerReport], label: str) -> None:
+def in_service(workers: list[WorkerReport], label: str) -> str:
+    """The version that a name stands for now: while its default is not ready, the last that is.
+
+    So a new version can be put into the store and loaded while the old one serves.
+    """
+    report = report_of(workers, label)
+    if report is not None and report.state == "ready":
+        return label
+    name = label.partition("/")[0]
+    ready = {
+        int(found.partition("/")[2])
+        for worker in workers
+        for found, model in worker.models.items()
+        if found.partition("/")[0] == name and model.state == "ready"
+    }
+    return f"{name}/{max(ready)}" if ready else label
+
+
+def missing(workers: list[WorkerReport], wanted: Collection[str]) -> list[str]:
+    """Why not every name that a worker holds, or that is wanted, is ready in some version."""
+    reports: dict[str, list[tuple[str, ModelReport]]] = {name: [] for name in wanted}
+    for worker in workers:
+        for label, report in worker.models.items():
+            if report.state != "leaving":
+                reports.setdefault(label.partition("/")[0], []).append((label, report))
+    found = []
+    for name, held in sorted(reports.items()):
+        if not held:
+            found.append(f"{name}: not loaded")
+        elif all(report.state != "ready" for _, report in held):
+            found += [f"{label}: {report.error or report.state}" for label, report in held[:1]]
+    return found
+
+
+def require_served(workers: list[WorkerReport], label: str, wanted: Collection[str] = ()) -> None:
     """Raise a problem where no worker holds the model or is about to."""
     report = report_of(workers, label)
-    if report is None:
+    if report is None and label.partition("/")[0] in wanted:
+        detail = f"model: no worker holds {label} at the moment"
+        raise Problem(503, "Service Unavailable", detail, [("model", detail)], {"Retry-After": "5"})
+    if report is None or report.state == "leaving":
         detail = f"{label} is not loaded; POST /models/{label.partition('/')[0]}/load loads it"
         raise Problem.of_field("model", detail, 409)
     if report.state == "failed":

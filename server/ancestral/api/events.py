@@ -6,8 +6,9 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+from ancestral.api.following import patiently
 from ancestral.api.problems import Problem
-from ancestral.broker import Entry, Queue
+from ancestral.broker import TERMINAL, Entry, Queue
 from ancestral.broker.queue import START
 from ancestral.engine.values import from_bytes
 
@@ -25,20 +26,21 @@ async def events(queue: Queue, job: str, after: str = "") -> AsyncIterator[bytes
     cursor = after or START
     dtype = ""
     while True:
-        entries = await queue.read(job, cursor, wait=KEEP_ALIVE_SECONDS)
+        entries = await patiently(queue.read, job, cursor, wait=KEEP_ALIVE_SECONDS)
         if not entries:
-            if (await queue.status(job)).state in ("done", "failed", "canceled"):
+            if (await patiently(queue.status, job)).state in TERMINAL:
                 return
             yield b": keep-alive\n\n"
             continue
         for entry in entries:
             if entry.event == "output" and not dtype:
-                dtype = (await queue.read(job, START, count=1))[0].data["dtype"]
+                first = await patiently(queue.read, job, START, count=1)
+                dtype = first[0].data["dtype"]
             yield sse(entry.event, _data(entry, dtype), entry.id)
             if entry.final:
                 return
         cursor = entries[-1].id
-        status = await queue.status(job)
+        status = await patiently(queue.status, job)
         if status.progress:
             yield sse("progress", status.progress, cursor)
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine
-from typing import Any, TypeVar
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
 
 from fastapi import Request
 
 from ancestral.api.problems import Problem
-from ancestral.broker import Entry, JobUnknown, Queue
+from ancestral.broker import TERMINAL, BrokerUnavailable, Entry, JobUnknown, Queue
 from ancestral.broker.queue import START
 
 WAIT_SECONDS = 15.0  # one read of the queue
+PATIENCE_SECONDS = 60.0  # with a broker that is away while a job runs
+AGAIN_SECONDS = 0.5
 Answer = TypeVar("Answer")
+Asked = ParamSpec("Asked")
 
 
 class ClientGone(Exception):
@@ -22,17 +26,34 @@ class ClientGone(Exception):
 
 
 async def follow(queue: Queue, job: str, after: str = START) -> AsyncIterator[Entry]:
-    """Entries after the cursor until the final one. Raises JobUnknown if the job expires."""
+    """Entries after the cursor until the final one. Raises JobUnknown if the job expires.
+
+    A broker that is away is a pause, and an error only after `PATIENCE_SECONDS`.
+    """
     cursor = after
     while True:
-        entries = await queue.read(job, cursor, wait=WAIT_SECONDS)
+        entries = await patiently(queue.read, job, cursor, wait=WAIT_SECONDS)
         for entry in entries:
             yield entry
             if entry.final:
                 return
             cursor = entry.id
-        if not entries and (await queue.status(job)).state in ("done", "failed", "canceled"):
+        if not entries and (await patiently(queue.status, job)).state in TERMINAL:
             return
+
+
+async def patiently(
+    ask: Callable[Asked, Coroutine[Any, Any, Answer]], *args: Asked.args, **options: Asked.kwargs
+) -> Answer:
+    """The broker's answer, asked for again while it is away. Raises BrokerUnavailable at last."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return await ask(*args, **options)
+        except BrokerUnavailable:
+            if time.monotonic() > end:
+                raise
+        await asyncio.sleep(AGAIN_SECONDS)
 
 
 async def everything(queue: Queue, job: str) -> list[Entry]:
@@ -52,7 +73,7 @@ def raise_if_failed(entry: Entry) -> None:
 
 async def cancel(queue: Queue, job: str) -> None:
     """Cancel what may have ended or expired already."""
-    with contextlib.suppress(JobUnknown):
+    with contextlib.suppress(JobUnknown, BrokerUnavailable):
         await queue.cancel(job)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -9,9 +10,9 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from ancestral.api.catalogue import report_of
+from ancestral.api.catalogue import missing
 from ancestral.api.services import services_of
-from ancestral.broker import WorkerReport
+from ancestral.broker import BrokerUnavailable, WorkerReport
 
 router = APIRouter(tags=["health"])
 STALE_SECONDS = 30.0  # longer than any turn: a pass of one very long item may take seconds
@@ -52,17 +53,19 @@ async def live() -> dict[str, str]:
 )
 async def ready(request: Request) -> JSONResponse:
     services = services_of(request)
-    workers = await services.queue.workers()
+    try:
+        workers = await services.queue.workers()
+    except BrokerUnavailable:
+        return _answer(["the broker does not answer"])
     reasons = [f"{name}: stands still" for name in request.app.state.watch.stuck(workers)]
     if not workers:
         reasons.append("there is no worker")
     if services.draining:
         reasons.append("draining")
-    for label in sorted(services.wanted):
-        report = report_of(workers, label)
-        if report is None or report.state != "ready":
-            state = "not loaded" if report is None else report.error or report.state
-            reasons.append(f"{label}: {state}")
+    return _answer(reasons + missing(workers, services.wanted))
+
+
+def _answer(reasons: list[str]) -> JSONResponse:
     status = "ready" if not reasons else "not ready"
     return JSONResponse({"status": status, "reasons": reasons}, 503 if reasons else 200)
 
@@ -70,8 +73,9 @@ async def ready(request: Request) -> JSONResponse:
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
 async def metrics(request: Request) -> Response:
     services = services_of(request)
-    for worker in await services.queue.workers():
-        for label in worker.models:
-            waiting = await services.queue.waiting(label)
-            services.metrics.waiting.labels(label).set(waiting)
+    with contextlib.suppress(BrokerUnavailable):  # our own figures can be had all the same
+        for worker in await services.queue.workers():
+            for label in worker.models:
+                waiting = await services.queue.waiting(label)
+                services.metrics.waiting.labels(label).set(waiting)
     return Response(generate_latest(services.registry), media_type=CONTENT_TYPE_LATEST)

@@ -16,7 +16,7 @@ from ancestral.api.routes import PROBLEMS
 from ancestral.api.sample import deliver
 from ancestral.api.schemas import JobAnswer
 from ancestral.api.services import services_of
-from ancestral.broker import Queue, Status
+from ancestral.broker import Status
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 _FEW: dict[int | str, dict[str, Any]] = {status: PROBLEMS[status] for status in (404, 422)}
@@ -32,18 +32,18 @@ async def job(id: str, request: Request) -> Response:
     services = services_of(request)
     status = await services.queue.status(id)
     if status.state != "done" or status.job.lane == "control":
-        return JSONResponse(await standing(services.queue, status))
+        return JSONResponse(standing(status))
     manifest = services.catalogue.manifest(status.job.model)
     if status.job.lane == "score":
-        entries = await services.queue.read(id)
-        answer = await asyncio.to_thread(scored, status.job, entries[-1], manifest)
+        assert status.last is not None
+        answer = await asyncio.to_thread(scored, status.job, status.last, manifest)
         return JSONResponse(answer)
     kind = preferred(request.headers.get("accept"), [k for k in offered(manifest) if k != SSE])
     require_one(status.job.items, kind)
     return await deliver(request, services, status.job, manifest, kind, keep=True)
 
 
-async def standing(queue: Queue, status: Status) -> dict[str, Any]:
+def standing(status: Status) -> dict[str, Any]:
     """A job's state as JSON, with the problem that it failed of."""
     answer = {
         "id": status.job.id,
@@ -54,10 +54,12 @@ async def standing(queue: Queue, status: Status) -> dict[str, Any]:
         "progress": dict(status.progress),
         "submitted": status.job.submitted,
         "cancel_requested": status.cancel_requested,
+        "attempt": status.attempt,
     }
-    if status.state == "failed":
-        last = (await queue.read(status.job.id, count=10**9))[-1]
-        answer["error"] = Problem.of_event(last.data).document()
+    if status.error is not None:
+        answer["last_error"] = status.error
+    if status.state == "failed" and status.last is not None:
+        answer["error"] = Problem.of_event(status.last.data).document()
     return answer
 
 
@@ -90,4 +92,4 @@ async def job_events(
 async def cancel_job(id: str, request: Request) -> JSONResponse:
     queue = services_of(request).queue
     await queue.cancel(id)
-    return JSONResponse(await standing(queue, await queue.status(id)))
+    return JSONResponse(standing(await queue.status(id)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -14,10 +15,11 @@ from ancestral.api.routes import PROBLEMS
 from ancestral.api.schemas import ModelAnswer, ModelList
 from ancestral.api.services import Services, new_id, services_of
 from ancestral.broker import Job
+from ancestral.broker.queue import control_queue
 from ancestral.store import Manifest
 
 router = APIRouter(prefix="/models", tags=["models"])
-CONTROL = "control"  # the queue of load and unload jobs
+LOOK_SECONDS = 2.0  # between looks whether a worker that is to load or unload still lives
 Version = Annotated[int | None, Query(ge=1, description="the default version where absent")]
 _FEW: dict[int | str, dict[str, Any]] = {status: PROBLEMS[status] for status in (404, 422)}
 
@@ -51,7 +53,7 @@ async def load(name: str, request: Request, version: Version = None) -> JSONResp
 @router.post(
     "/{name}/unload",
     summary="Unload",
-    description="Jobs that have started are finished first.",
+    description="On every worker that holds it. Jobs that have started are finished first.",
     responses={200: {"model": ModelAnswer}, **_FEW},
 )
 async def unload(name: str, request: Request, version: Version = None) -> JSONResponse:
@@ -63,12 +65,36 @@ async def _control(
 ) -> JSONResponse:
     manifest = services.catalogue.manifest(name, version)
     label = label_of(manifest)
-    (services.wanted.add if action == "load" else services.wanted.discard)(label)
-    request = {"action": action, "model": label}
-    job = Job(id=new_id(), model=CONTROL, lane="control", request=request, priority=1)
-    await services.submit(job)
-    await everything(services.queue, job.id)
+    workers = await services.queue.workers()
+    if action == "load":
+        asked = [w.worker for w in workers if not w.serves or manifest.name in w.serves]
+        if not asked:
+            detail = f"no worker serves {manifest.name}"
+            raise Problem(503, "Service Unavailable", detail, [("model", detail)])
+    else:
+        asked = [w.worker for w in workers if label in w.models]
+    await asyncio.gather(*[_obeyed(services, worker, action, label) for worker in asked])
+    if action == "unload":
+        why = {"status": 409, "title": "The model is not loaded", "detail": f"{label} was unloaded"}
+        await services.queue.refuse(label, why)
     return JSONResponse(await _described(services, manifest))
+
+
+async def _obeyed(services: Services, worker: str, action: str, label: str) -> None:
+    """Have one worker load or unload a model. Raises a problem where it fails; it may die."""
+    request = {"action": action, "model": label}
+    queue = control_queue(worker)
+    job = Job(id=new_id(), model=queue, lane="control", request=request, priority=1)
+    await services.submit(job)
+    task = asyncio.ensure_future(everything(services.queue, job.id))
+    try:
+        while not (await asyncio.wait({task}, timeout=LOOK_SECONDS))[0]:
+            if worker not in [found.worker for found in await services.queue.workers()]:
+                await services.queue.cancel(job.id)
+                return
+        task.result()
+    finally:
+        task.cancel()
 
 
 async def _described(services: Services, manifest: Manifest) -> dict[str, Any]:

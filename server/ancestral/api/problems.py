@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
-from ancestral.broker import JobExists, JobUnknown, QueueFull
+from ancestral.broker import BrokerUnavailable, JobExists, JobUnknown, QueueFull
 from ancestral.store import PackageError
 
 logger = logging.getLogger("ancestral.api")
@@ -82,6 +82,10 @@ def of_error(error: Exception) -> Problem:
             return Problem(409, "Conflict", "another request has this id", [("id", "is taken")])
         case JobUnknown():
             return Problem(404, "Not Found", "there is no such job, or it has expired")
+        case BrokerUnavailable():
+            logger.error("the broker: %s", error)
+            detail = "the broker does not answer; try again"
+            return Problem(503, _title(503), detail, headers={"Retry-After": "2"})
         case ValidationError() | RequestValidationError():
             return of_validation(error)
         case PackageError():
@@ -156,7 +160,8 @@ def install(app: FastAPI) -> None:
     async def answer(request: Request, error: Exception) -> JSONResponse:
         return respond(of_error(error), request.url.path, request_id(request))
 
-    for kind in (Problem, JobExists, JobUnknown, RequestValidationError, ValueError):
+    known = (Problem, BrokerUnavailable, JobExists, JobUnknown, RequestValidationError, ValueError)
+    for kind in known:
         app.add_exception_handler(kind, answer)
     app.add_exception_handler(HTTPException, answer)
     app.add_exception_handler(Exception, answer)

@@ -244,6 +244,8 @@ class JobAnswer(BaseModel):
     progress: dict[str, Any]
     submitted: float = Field(description="seconds since the epoch")
     cancel_requested: bool
+    attempt: int = Field(description="workers that have taken it up")
+    last_error: str | None = Field(None, description="why the last of them did not finish it")
     error: ProblemDocument | None = None
 
 
@@ -251,7 +253,7 @@ class ModelAnswer(BaseModel):
     name: str
     version: int
     versions: list[int]
-    state: Literal["unloaded", "loading", "ready", "failed"]
+    state: Literal["unloaded", "loading", "ready", "leaving", "failed"]
     error: str | None
     family: str
     kind: str

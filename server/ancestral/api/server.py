@@ -65,10 +65,15 @@ def server(settings: Settings) -> Server:
 
 def serve(settings: Settings) -> None:
     """Serve until interrupted."""
+    set_up_logs(settings)
+    server(settings).run()
+
+
+def set_up_logs(settings: Settings) -> None:
+    """Logs on standard error, as text or as JSON lines."""
     handler = logging.StreamHandler()
     if settings.log_format == "json":
         handler.setFormatter(JsonLines())
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    server(settings).run()

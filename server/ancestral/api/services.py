@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from starlette.requests import HTTPConnection
 
-from ancestral.api.catalogue import Catalogue, label_of, require_served
+from ancestral.api.catalogue import Catalogue, in_service, label_of, require_served
 from ancestral.api.following import cancel
 from ancestral.api.problems import Problem, of_full_queue
 from ancestral.api.schemas import SampleBody
@@ -53,7 +53,7 @@ class Services:
     catalogue: Catalogue
     registry: CollectorRegistry
     metrics: ApiMetrics
-    wanted: set[str] = field(default_factory=set)  # models without which we are not ready
+    wanted: frozenset[str] = frozenset()  # names without which we are not ready
     draining: bool = False
     streams: int = 0  # jobs being sent over sockets
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -63,7 +63,11 @@ class Services:
         if self.draining:
             raise Problem(503, "Draining", "the server is about to stop", (), {"Retry-After": "5"})
         manifest = self.catalogue.manifest(name, version)
-        require_served(await self.queue.workers(), label_of(manifest))
+        workers = await self.queue.workers()
+        if version is None and "/" not in name:
+            label = in_service(workers, label_of(manifest))
+            manifest = self.catalogue.manifest(label)
+        require_served(workers, label_of(manifest), self.wanted)
         return manifest
 
     async def submit(self, job: Job) -> bool:

@@ -26,6 +26,11 @@ EXPIRED = {"status": 504, "title": "Deadline passed", "detail": "no worker was f
 Wants = Mapping[tuple[str, Lane], int]  # jobs that there is room for, by model and lane
 
 
+def control_queue(worker: str) -> str:
+    """The queue of load and unload jobs of one worker."""
+    return f"control/{worker}"
+
+
 def given_up(error: str) -> dict[str, Any]:
     """What a job that no worker could finish says of it."""
     detail = f"{DELIVERIES} workers took the job up without progress: {error}"

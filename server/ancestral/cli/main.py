@@ -33,6 +33,7 @@ def ancestral(
 
 
 app.command()(serve.serve)
+app.command()(serve.worker)
 app.add_typer(models.app, name="models")
 app.command()(score.score)
 app.command()(sample.sample)

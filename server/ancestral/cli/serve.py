@@ -1,7 +1,8 @@
-"""`ancestral serve`: the API and its workers in one process."""
+"""`ancestral serve` and `ancestral worker`: in one process, or in as many as you like."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,15 +10,70 @@ import typer
 from ancestral.cli.output import Models
 from ancestral.settings import Settings
 
+Broker = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="redis://HOST:PORT/DB, shared with workers elsewhere."),
+]
+Slots = Annotated[int | None, typer.Option(help="Running batch of one model.")]
+
 
 def serve(
     models: Models = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
-    slots: Annotated[int | None, typer.Option(help="Running batch of one model.")] = None,
+    slots: Slots = None,
+    broker: Broker = None,
+    embedded_redis: Annotated[
+        bool, typer.Option("--embedded-redis", help="Start a broker and workers as processes.")
+    ] = False,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Worker processes, with --embedded-redis.")
+    ] = 1,
 ) -> None:
-    """Serve the model packages of a folder over HTTP and WebSocket."""
-    settings = Settings.from_env(models=models, host=host, port=port, slots=slots)
+    """Serve the model packages of a folder over HTTP and WebSocket.
+
+    Alone it is one process. With --broker it is the API only, for which `ancestral worker` works.
+    """
+    settings = Settings.from_env(models=models, host=host, port=port, slots=slots, broker=broker)
+    if embedded_redis and settings.broker:
+        raise ValueError("--embedded-redis and --broker exclude each other")
     from ancestral.api.server import serve as run
 
-    run(settings)
+    if not embedded_redis:
+        run(settings)
+        return
+    from ancestral.api.fleet import fleet
+
+    with fleet(settings, workers) as shared:
+        run(shared)
+
+
+def worker(
+    broker: Broker = None,
+    models: Annotated[
+        str | None,
+        typer.Option(metavar="NAME,…", help="Packages to serve [default: every one of the store]."),
+    ] = None,
+    store: Annotated[
+        Path | None, typer.Option(help="Folder of model packages [default: the shipped ones].")
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where networks run.")] = "cpu",
+    slots: Slots = None,
+    drain: Annotated[
+        float, typer.Option(min=0, help="Seconds to finish what runs before it is handed over.")
+    ] = 25.0,
+    metrics_port: Annotated[
+        int | None, typer.Option(help="Prometheus metrics of this worker at this port.")
+    ] = None,
+) -> None:
+    """Work for the API processes that share a broker."""
+    settings = Settings.from_env(models=store, packages=models, broker=broker, slots=slots)
+    if not settings.broker:
+        raise ValueError("--broker, or ANCESTRAL_BROKER, must say where jobs come from")
+    if device != "cpu":
+        raise ValueError(f"--device {device}: only cpu is supported by this build")
+    from ancestral.api.server import set_up_logs
+    from ancestral.engine.process import work
+
+    set_up_logs(settings)
+    work(settings, drain_seconds=drain, metrics_port=metrics_port)

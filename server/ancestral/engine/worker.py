@@ -11,6 +11,7 @@ drawn last is published when it is back, and jobs that others took meanwhile are
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -18,6 +19,7 @@ import uuid
 from collections.abc import Collection, Iterable
 
 from ancestral.broker import BrokerUnavailable, Lane, Publication, WorkerQueue, WorkerReport
+from ancestral.broker.queue import control_queue
 from ancestral.engine.limits import Limits
 from ancestral.engine.metrics import WorkerMetrics
 from ancestral.engine.residents import Loader, Residents
@@ -29,11 +31,6 @@ IDLE_SECONDS = 0.25  # longest sleep between turns
 SHORTEST_TURN = 0.005  # seconds; below it publishing would cost more than stepping
 AWAY_SECONDS = 0.5  # between attempts to reach a broker that is away
 Contender = tuple[str, Lane]
-
-
-def control_queue(worker: str) -> str:
-    """The queue of load and unload jobs of one worker."""
-    return f"control/{worker}"
 
 
 class Worker:
@@ -63,18 +60,19 @@ class Worker:
         self._draining = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
+        with contextlib.suppress(BrokerUnavailable):
+            self._heartbeat()  # says what will be served
 
     def start(self) -> None:
         self._thread.start()
 
-    def drain(self, seconds: float) -> None:
-        """Take no more jobs, and wait up to `seconds` for those that run to end."""
+    def drain(self, seconds: float, hurry: threading.Event) -> None:
+        """Take no more jobs; wait for those that run, for `seconds` or until there is hurry."""
         self._draining.set()
         end = time.monotonic() + seconds
         while self._thread.is_alive() and time.monotonic() < end:
-            if not any(resident.busy for _, resident in self._residents):
+            if not any(resident.busy for _, resident in self._residents) or hurry.wait(0.05):
                 return
-            time.sleep(0.05)
 
     def stop(self, timeout: float = 10.0) -> None:
         """End after the turn that runs; what is unfinished goes to other workers."""

@@ -1,0 +1,70 @@
+"""A worker as a process of its own, which takes its jobs from a broker that others share."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from types import FrameType
+
+from prometheus_client import CollectorRegistry, start_http_server
+
+from ancestral.broker import WorkerQueue
+from ancestral.broker.connect import worker_queue
+from ancestral.engine.limits import Limits
+from ancestral.engine.metrics import WorkerMetrics
+from ancestral.engine.residents import Loader, package_loader
+from ancestral.engine.worker import Worker
+from ancestral.settings import Settings
+from ancestral.store import find, list_packages, read_manifest
+
+logger = logging.getLogger("ancestral.engine")
+
+
+def labels(settings: Settings) -> list[str]:
+    """NAME/VERSION of what is loaded at the start. Raises PackageError for an unknown name."""
+    if not settings.wanted:
+        return [f"{entry.name}/{entry.default}" for entry in list_packages(settings.models)]
+    found = [read_manifest(find(name, settings.models)) for name in settings.wanted]
+    return [f"{manifest.name}/{manifest.version}" for manifest in found]
+
+
+def new_worker(
+    settings: Settings,
+    queue: WorkerQueue,
+    registry: CollectorRegistry,
+    loader: Loader | None = None,
+) -> Worker:
+    """A worker that loads the packages of the settings."""
+    return Worker(
+        queue,
+        loader or package_loader(settings.models),
+        WorkerMetrics(registry),
+        Limits(slots=settings.slots, slot_bytes=settings.slot_memory_bytes),
+        preload=labels(settings),
+        serves=sorted({name.partition("/")[0] for name in settings.wanted}),
+    )
+
+
+def work(settings: Settings, *, drain_seconds: float, metrics_port: int | None = None) -> None:
+    """Work until SIGTERM or SIGINT; then finish what runs, or hand it over after some seconds.
+
+    A second signal hands over at once.
+    """
+    asked, again = threading.Event(), threading.Event()
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        (again if asked.is_set() else asked).set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):  # before models load
+        signal.signal(number, stop)
+    registry = CollectorRegistry()
+    if metrics_port is not None:
+        start_http_server(metrics_port, registry=registry)
+    worker = new_worker(settings, worker_queue(settings), registry)
+    worker.start()
+    logger.info("%s works", worker.name)
+    asked.wait()
+    logger.info("%s drains", worker.name)
+    worker.drain(drain_seconds, again)
+    worker.stop()
