@@ -33,8 +33,11 @@ def fleet(settings: Settings, workers: int) -> Iterator[Settings]:
         try:
             found = replace(settings, broker=broker.url)
             with contextlib.ExitStack() as stack:
-                for _ in range(workers):
-                    stack.callback(_Supervised(found).stop)
+                started = [_Supervised(found) for _ in range(workers)]
+                for one in started:
+                    stack.callback(one.join)
+                for one in started:
+                    stack.callback(one.terminate)  # all of them before one is waited for
                 yield found
         finally:
             broker.stop()
@@ -50,9 +53,11 @@ class _Supervised:
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
+    def terminate(self) -> None:
         self._stopping.set()
         self._process.terminate()
+
+    def join(self) -> None:
         self._thread.join(STOP_SECONDS)
         if self._process.poll() is None:
             self._process.kill()
