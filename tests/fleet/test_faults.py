@@ -1,0 +1,106 @@
+"""Workers, API processes and the broker die or hang under load: nothing is lost, nothing wrong."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+from tests.fleet import streams
+from tests.fleet.conftest import Fleet
+
+pytestmark = pytest.mark.slow
+
+SITES = 1500  # of one stream: some seconds on a slow machine
+ANSWER_SECONDS = 10.0  # five times the two within which a server without a broker says so
+
+
+def until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def under_way(readers: list[streams.Reader]) -> None:
+    """Every stream has begun and none has ended."""
+    until(lambda: all(len(reader.values) > 20 for reader in readers))
+    assert not any(reader.ended for reader in readers)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_worker_dies_or_hangs(fleet: Fleet, how: signal.Signals) -> None:
+    server, _ = fleet.api()
+    workers = [fleet.worker(), fleet.worker()]
+    fleet.wait_until_ready(server, 2)
+    readers = streams.start(server, SITES)
+    under_way(readers)
+    victim = fleet.busiest(workers)
+    victim.send_signal(how)
+    streams.join(readers, fleet.model)
+    attempts = [fleet.redis.hget(f"{{job:{reader.job}}}", "attempt") for reader in readers]
+    assert b"2" in attempts
+    lengths = [fleet.redis.xlen(f"{{job:{reader.job}}}:out") for reader in readers]
+    if how == signal.SIGSTOP:
+        victim.send_signal(signal.SIGCONT)
+        fleet.wait_until_ready(server, 2)  # it is back, and was refused what it had still to say
+        assert [fleet.redis.xlen(f"{{job:{r.job}}}:out") for r in readers] == lengths
+    assert fleet.redis.xlen("dead") == 0
+    for priority in (1, 2, 3):
+        assert fleet.redis.xlen(f"q:{{long-wavenet/1}}:sample:p{priority}") == 0
+
+
+def test_an_api_process_dies_and_its_clients_resume_on_another(fleet: Fleet) -> None:
+    (server, process), (other, _) = fleet.api(), fleet.api()
+    fleet.worker()
+    fleet.wait_until_ready(server, 1)
+    fleet.wait_until_ready(other, 1)
+    readers = streams.start(server, SITES, other)
+    under_way(readers)
+    process.kill()
+    streams.join(readers, fleet.model)
+    assert all(reader.resumed for reader in readers)
+
+
+def test_the_broker_is_restarted_under_load(fleet: Fleet) -> None:
+    server, _ = fleet.api()
+    fleet.worker()
+    fleet.wait_until_ready(server, 1)
+    readers = streams.start(server, SITES)
+    under_way(readers)
+    fleet.broker.stop(signal.SIGKILL)
+    time.sleep(1.0)
+    fleet.broker.start()
+    streams.join(readers, fleet.model)
+    assert [reader.resumed for reader in readers] == [0] * len(readers)  # a pause, no error
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_the_broker_is_out_of_reach(fleet: Fleet, how: signal.Signals) -> None:
+    server, _ = fleet.api()
+    fleet.worker()
+    fleet.wait_until_ready(server, 1)
+    body = {"model": "long-wavenet", "seed": 1, "sites": 20, "condition": {"label": 1}}
+    before = server.post("/sample", body)
+    assert before.status_code == 200
+    fleet.broker.process.send_signal(how)
+    time.sleep(0.1)
+    started = time.monotonic()
+    refused = server.post("/sample", body)
+    assert refused.status_code == 503
+    assert refused.headers["Retry-After"]
+    assert time.monotonic() - started < ANSWER_SECONDS
+    print(f"503 after {time.monotonic() - started:.2f} s")  # noqa: T201
+    ready = server.client.get("/health/ready")
+    assert ready.status_code == 503
+    assert ready.json()["reasons"] == ["the broker does not answer"]
+    assert server.client.get("/health/live").status_code == 200
+    if how == signal.SIGSTOP:
+        fleet.broker.process.send_signal(signal.SIGCONT)
+    else:
+        fleet.broker.process.wait()
+        fleet.broker.start()
+    fleet.wait_until_ready(server, 1)
+    after = server.post("/sample", body)
+    assert after.json()["items"] == before.json()["items"]
