@@ -30,13 +30,15 @@ from ancestral.compile.place import (
     payload_shape,
 )
 from ancestral.compile.program import StepProgram
+from ancestral.compile.rewriter import rewrite
 from ancestral.compile.rewritings import written_out
 from ancestral.compile.schedule import schedule
 from ancestral.compile.tracer import Tracer
+from ancestral.compile.unrolled import UNROLLED
 from ancestral.models.data import ConditionSpec, DataSpec, whole_frames
 from ancestral.models.network import Network
 
-COMPILER_VERSION = 1  # part of every fingerprint: raised when a program's arithmetic may change
+COMPILER_VERSION = 2  # part of every fingerprint: raised when a program's arithmetic may change
 
 _BATCH = 5  # of the example: a size of its own, so that tracing takes no other axis for it
 _LENGTH = 47  # of the example of an open-ended item; programs hold for any length
@@ -120,6 +122,7 @@ def compile_graph(
             if codes.open_length:
                 raise
             first = error
+    graph = rewrite(graph, example, UNROLLED)
     try:
         return derive_elements(
             graph, example, image=codes.kind == "image", subs=codes.subs, order=order

@@ -30,6 +30,13 @@ def demands(value: Value, times: Ints) -> Iterator[tuple[Take, tuple[int, int], 
     elif value.kind == "site-linear":
         first = times.reshape(-1, value.attrs["outer"]).min(1)
         yield takes[0], takes[0].taps[0], np.repeat(first, value.attrs["width"])
+    elif value.kind == "site-product":
+        rows, width, out = (value.attrs[k] for k in ("rows", "width", "outer"))
+        first = times.reshape(-1, rows, out)
+        left = np.repeat(first.min(2), width)
+        right = np.broadcast_to(first.min(1)[:, None], (len(first), width, out)).ravel()
+        for take, times_of in zip(takes, (left, right), strict=True):
+            yield take, take.taps[0], times_of
     elif value.kind in ("embedding", "one-hot"):
         yield takes[0], takes[0].taps[0], times.reshape(-1, value.attrs["width"]).min(1)
     elif value.kind == "cat":

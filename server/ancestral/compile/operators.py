@@ -16,9 +16,10 @@ from ancestral.compile.errors import CompileError
 from ancestral.compile.graph import ARITHMETIC, Graph, Node, Ref
 
 _NAMES = """
-abs acos acosh add addbmm addcdiv addcmul addmm addmv alias all amax amin aminmax any arange argmax
-argmin argsort asin asinh atan atan2 atanh avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d
-adaptive_avg_pool2d baddbmm batch_norm bilinear bitwise_and bitwise_not bitwise_or bitwise_xor bmm
+abs absolute acos acosh add addbmm addcdiv addcmul addmm addmv alias all amax amin aminmax any
+arange argmax argmin argsort asin asinh atan atan2 atanh avg_pool1d avg_pool2d avg_pool3d
+adaptive_avg_pool1d adaptive_avg_pool2d baddbmm batch_norm bilinear bitwise_and bitwise_not
+bitwise_or bitwise_xor bmm
 broadcast_tensors broadcast_to bucketize cat ceil celu channel_shuffle chunk clamp clamp_max
 clamp_min clip clone concat concatenate constant_pad_nd contiguous conv1d conv2d conv3d
 conv_transpose1d conv_transpose2d conv_transpose3d convolution copy copysign cos cosh cross cummax
@@ -48,6 +49,9 @@ threshold tile to topk trace transpose trapezoid tril tril_indices triu triu_ind
 trunc type_as unbind unflatten unfold unsqueeze upsample_bicubic2d upsample_bilinear2d
 upsample_linear1d upsample_nearest1d upsample_nearest2d upsample_nearest3d vander var var_mean
 view view_as view_copy vstack where xlogy zeros zeros_like
+arccos arccosh arcsin arcsinh arctan arctan2 arctanh adjoint column_stack cosine_similarity dsplit
+fix float_power ger hsplit inner linalg_norm mH mT matrix_H numpy_T row_stack unsafe_chunk
+unsafe_split unsafe_split_with_sizes vsplit std_mean __and__ __or__ __xor__
 _weight_norm _weight_norm_interface _softmax _log_softmax _to_copy _unsafe_view _reshape_alias
 _native_batch_norm_legit_no_training _native_batch_norm_legit _native_batch_norm_legit_functional
 _batch_norm_impl_index _scaled_dot_product_flash_attention_for_cpu
@@ -95,7 +99,7 @@ def check_operators(graph: Graph, in_place: bool = False) -> None:
 
 def _twin(node: Node) -> Node:
     """The operator that returns what this one writes."""
-    packet = node.packet.removesuffix("_")
+    packet = node.packet if node.packet.endswith("__") else node.packet.removesuffix("_")
     others = {"aten.zero": "aten.zeros", "aten.empty": "aten.zeros", "aten.new_empty":
               "aten.new_zeros", "aten.empty_like": "aten.zeros_like"}  # fmt: skip
     overload = node.op.split(".")[2:]

@@ -16,7 +16,7 @@ from ancestral.compile.errors import UnsupportedOperator
 from ancestral.compile.graph import Graph, Node, Ref, operator_of, refs
 from ancestral.compile.tracer import SHAPE_ONLY
 
-Rewriting = Callable[..., Ref]
+Rewriting = Callable[..., Ref | tuple[Ref, ...]]
 
 
 class Rewriter:
@@ -24,15 +24,20 @@ class Rewriter:
 
     def __init__(
         self, node: Node, example: dict[str, Any], constant: set[str], taken: set[str],
-        located: set[str],
+        located: set[str], batch: int,
     ) -> None:  # fmt: skip
         self.nodes: list[Node] = []
         self.node = node
+        self.batch = batch  # of the example
         self._located = located
         self._example = example
         self._constant = constant
         self._taken = taken
         self.constants: dict[str, torch.Tensor] = {}
+
+    def example(self, ref: Ref) -> Any:
+        """A value in the example."""
+        return self._example[ref.name]
 
     def shape(self, ref: Ref) -> tuple[int, ...]:
         """The shape of a value in the example."""
@@ -103,7 +108,7 @@ def rewrite(graph: Graph, example: Sequence[torch.Tensor], table: Mapping[str, R
         **graph.run(list(example), names),
     }  # fmt: skip
     constant, taken, located = set(graph.constants), set(values), {graph.inputs[0]}
-    firsts: set[str] = set()  # nodes that were a tuple and are now its first part
+    parts: dict[str, tuple[Ref, ...]] = {}  # of nodes that were tuples, as far as they are known
     kept: list[Node] = []
     added: dict[str, torch.Tensor] = {}
     for node in graph.nodes:
@@ -112,26 +117,29 @@ def rewrite(graph: Graph, example: Sequence[torch.Tensor], table: Mapping[str, R
             constant.add(node.name)
         if any(name in located for name in found) and node.packet not in SHAPE_ONLY:
             located.add(node.name)
-        if node.packet == "operator.getitem" and node.args[0].name in firsts:
-            if node.args[1] != 0:
+        if node.packet == "operator.getitem" and node.args[0].name in parts:
+            known = parts[node.args[0].name]
+            if node.args[1] >= len(known):
                 raise UnsupportedOperator(node.op, node.source, "only its first result is known")
-            kept.append(replace(node, op="aten.alias.default", args=node.args[:1]))
+            part = known[node.args[1]]
+            kept.append(replace(node, op="aten.alias.default", args=(part,)))
             continue
         if node.packet not in table or node.name in constant:
             kept.append(node)
             continue
-        rewriter = Rewriter(node, values, constant, taken, located)
+        rewriter = Rewriter(node, values, constant, taken, located, example[0].shape[0])
         try:
             result = table[node.packet](rewriter, *node.args, **node.kwargs)
         except ValueError:
             kept.append(node)
             continue
         added.update(rewriter.constants)
-        if isinstance(values[node.name], tuple):
-            firsts.add(node.name)
-            values[node.name] = values[node.name][0]
         kept.extend(rewriter.nodes)
-        if rewriter.nodes and rewriter.nodes[-1].name == result.name:
+        if isinstance(values[node.name], (list, tuple)):
+            parts[node.name] = result if isinstance(result, tuple) else (result,)
+        elif isinstance(result, tuple):
+            raise AssertionError(f"{node.op} has one result")
+        elif rewriter.nodes and rewriter.nodes[-1].name == result.name:
             kept[-1] = replace(kept[-1], name=node.name)
         else:
             kept.append(Node(node.name, "aten.alias.default", (result,), {}, node.source))

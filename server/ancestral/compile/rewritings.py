@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 
+from ancestral.compile.composite import COMPOSITE
 from ancestral.compile.einsum import einsum, tensordot
-from ancestral.compile.errors import CompileError
 from ancestral.compile.graph import Graph, Ref
+from ancestral.compile.norms import NORMS, NORMS_ON_THE_LATTICE, affine, training
 from ancestral.compile.rewriter import Rewriter, Rewriting, rewrite
 
 
@@ -81,50 +82,16 @@ def _mean_of_all(rank: int) -> Rewriting:
     return pool
 
 
-def _batch_norm(r: Rewriter, x: Ref, weight: Ref | None, bias: Ref | None, mean: Ref | None,
-                var: Ref | None, *how: Any) -> Ref:  # fmt: skip
-    """In eval form: each channel times one number plus another, both from the weights."""
-    of_statistics = r.node.packet == "aten._native_batch_norm_legit_no_training"
-    eps = how[1] if of_statistics else how[2]
-    if mean is None or var is None or (how[0] and not of_statistics):
-        raise _training(r, "batch norm")
-    scale = r.emit("aten.rsqrt.default", r.emit("aten.add.Tensor", var, eps))
-    scale = scale if weight is None else r.emit("aten.mul.Tensor", scale, weight)
-    shift = r.emit("aten.neg.default", r.emit("aten.mul.Tensor", mean, scale))
-    shift = shift if bias is None else r.emit("aten.add.Tensor", shift, bias)
-    return _affine(r, x, scale, shift)
-
-
-def _training(r: Rewriter, what: str) -> CompileError:
-    return CompileError(
-        f"{what} in training form ({r.node.op} at {r.node.source}): export the module in eval mode"
-    )
-
-
-def _refused_batch_norm(r: Rewriter, *_: Any, **__: Any) -> Ref:
-    raise _training(r, "batch norm")
-
-
 def _dropout(r: Rewriter, x: Ref, _: float, train: bool) -> Ref:
     if train:
-        raise _training(r, "dropout")
-    return x
-
-
-def _affine(r: Rewriter, x: Ref, scale: Ref | None, shift: Ref | None) -> Ref:
-    """Each channel (axis 1) scaled and shifted by [C] weights."""
-    channels = [-1, *(1,) * (len(r.shape(x)) - 2)]
-    if scale is not None:
-        x = r.emit("aten.mul.Tensor", x, r.emit("aten.view.default", scale, channels))
-    if shift is not None:
-        x = r.emit("aten.add.Tensor", x, r.emit("aten.view.default", shift, channels))
+        raise training(r, "dropout")
     return x
 
 
 def _prelu(r: Rewriter, x: Ref, weight: Ref) -> Ref:
     """max(x, 0) + w · min(x, 0), a weight for each channel or one for all."""
     below = r.emit("aten.clamp_max.default", x, 0)
-    scaled = _affine(r, below, weight, None) if r.shape(weight) != (1,) else (
+    scaled = affine(r, below, weight, None) if r.shape(weight) != (1,) else (
         r.emit("aten.mul.Tensor", below, weight))  # fmt: skip
     return r.emit("aten.add.Tensor", r.emit("aten.relu.default", x), scaled)
 
@@ -134,25 +101,6 @@ def _rrelu(r: Rewriter, x: Ref, lower: float = 1 / 8, upper: float = 1 / 3,
     if training:
         raise ValueError("a random slope")
     return r.emit("aten.leaky_relu.default", x, (lower + upper) / 2)
-
-
-def _instance_norm(r: Rewriter, x: Ref, weight: Any, bias: Any, mean: Any, var: Any,
-                   use_input_stats: bool, momentum: float, eps: float, _: bool) -> Ref:  # fmt: skip
-    """One group for each channel, or, by running statistics, a batch norm."""
-    if use_input_stats:
-        groups = r.shape(x)[1]
-        return r.emit("aten.group_norm.default", x, groups, weight, bias, eps)
-    return r.emit(
-        "aten.batch_norm.default", x, weight, bias, mean, var, False, momentum, eps, False
-    )
-
-
-def _group_norm(r: Rewriter, x: Ref, groups: int, weight: Ref | None = None,
-                bias: Ref | None = None, eps: float = 1e-5, *_: Any) -> Ref:  # fmt: skip
-    channels, rest = r.shape(x)[1], r.shape(x)[2:]
-    split = r.emit("aten.unflatten.int", x, 1, [groups, channels // groups])
-    normed = r.emit("aten.layer_norm.default", split, [channels // groups, *rest], None, None, eps)
-    return _affine(r, r.emit("aten.flatten.using_ints", normed, 1, 2), weight, bias)
 
 
 def _slice_scatter(r: Rewriter, x: Ref, part: Ref, dim: int = 0, start: Any = None,
@@ -185,6 +133,27 @@ def _copy(r: Rewriter, x: Ref, source: Ref, *_: Any) -> Ref:
     return r.emit("aten.add.Tensor", r.emit("aten.zeros_like.default", x), source)
 
 
+def _unfold(r: Rewriter, x: Ref, dim: int, size: int, step: int) -> Ref:
+    """Windows that slide by one: as many shifted copies as a window has elements."""
+    if step != 1 or not r.is_located(x):
+        raise ValueError("windows that leap")
+    dim %= len(r.shape(x))
+    ends = [last + 1 - size or END for last in range(size)]
+    shifted = [r.emit("aten.slice.Tensor", x, dim, k, end) for k, end in enumerate(ends)]
+    return r.emit("aten.stack.default", shifted, -1)
+
+
+def _attention(r: Rewriter, q: Ref, k: Ref, v: Ref, *args: Any, **kwargs: Any) -> Ref:
+    """Groups of queries that share a key: keys and values repeated (Ainslie et al. 2023)."""
+    if not kwargs.pop("enable_gqa", False):
+        raise ValueError("a key for each query")
+    keys, values = (
+        r.emit("aten.repeat_interleave.self_int", x, r.shape(q)[-3] // r.shape(x)[-3], -3)
+        for x in (k, v)
+    )
+    return r.emit("aten.scaled_dot_product_attention.default", q, keys, values, *args, **kwargs)
+
+
 def _fill(r: Rewriter, x: Ref, value: Any) -> Ref:
     if isinstance(value, Ref):
         return _copy(r, x, value)
@@ -194,12 +163,15 @@ def _fill(r: Rewriter, x: Ref, value: Any) -> Ref:
 END = (1 << 63) - 1
 
 ALWAYS: dict[str, Rewriting] = {
+    **COMPOSITE,
+    **NORMS,
     "aten.einsum": _einsum,
     "aten.tensordot": tensordot,
     "aten.glu": _glu,
     "aten.addcmul": _addcmul,
     "aten.addcdiv": _addcdiv,
     "aten.lerp": _lerp,
+    "aten.scaled_dot_product_attention": _attention,
     "aten.baddbmm": _baddbmm,
     "aten.mv": _addmv,
     "aten.avg_pool1d": _pooled(1),
@@ -207,22 +179,16 @@ ALWAYS: dict[str, Rewriting] = {
     "aten.adaptive_avg_pool1d": _mean_of_all(1),
     "aten.adaptive_avg_pool2d": _mean_of_all(2),
     "aten._adaptive_avg_pool2d": _mean_of_all(2),
-    "aten.batch_norm": _batch_norm,
-    "aten._native_batch_norm_legit_no_training": _batch_norm,
-    "aten.native_batch_norm": _batch_norm,
-    "aten._native_batch_norm_legit": _refused_batch_norm,
-    "aten._native_batch_norm_legit_functional": _refused_batch_norm,
-    "aten._batch_norm_with_update_functional": _refused_batch_norm,
     "aten.dropout": _dropout,
     "aten.feature_dropout": _dropout,
-    "aten.instance_norm": _instance_norm,
     "aten.prelu": _prelu,
     "aten.rrelu": _rrelu,
     "aten.fill": _fill,
 }
 # What the rules by elements read as it stands, one address for each element.
 ON_THE_LATTICE: dict[str, Rewriting] = {
-    "aten.group_norm": _group_norm,
+    **NORMS_ON_THE_LATTICE,
+    "aten.unfold": _unfold,
     "aten.slice_scatter": _slice_scatter,
     "aten.select_scatter": _select_scatter,
     "aten.copy": _copy,

@@ -118,6 +118,10 @@ class Tracer:
             return value
         return Fixed(ref.name, self._unlocated[ref.name], value)
 
+    def is_located(self, ref: Ref) -> bool:
+        """Whether a value depends on the codes."""
+        return ref.name in self._env
+
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of the current node's result in the example."""

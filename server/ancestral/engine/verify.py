@@ -150,7 +150,9 @@ def _arithmetic(model: Model, program: Program, sites: int) -> Check:
         finish(runtime, slot, sites)
     with _counter() as once:
         forward_params(model, random_values(model, sites), torch.float64)
-    ratio = stepped.get_total_flops() / once.get_total_flops()
+    ratio = stepped.get_total_flops() / max(
+        once.get_total_flops(), 1
+    )  # sums alone have no products
     return Check(
         "arithmetic",
         ratio <= ARITHMETIC_LIMIT,

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ancestral.compile import ParityError, Program, compile_network
+from ancestral.compile import CompileError, ParityError, Program, compile_network
 from ancestral.models.data import ConditionSpec, whole_frames
 from ancestral.models.network import Network
 from ancestral.runtimes.reference import new_batch
@@ -35,7 +35,10 @@ def derive(
     Raises ParityError where the program's params are not the forward pass's.
     """
     program = compile_network(network, conditions, order)
-    check(program, network, conditions)
+    try:
+        check(program, network, conditions)
+    except RuntimeError as error:
+        raise CompileError(f"the step program does not run: {error}") from error
     return program
 
 

@@ -111,6 +111,12 @@ def _site_linear(step: Op, weights: Weights, dtype: torch.dtype, elements: Ints 
     return product
 
 
+def _site_product(step: Op, weights: Weights, dtype: torch.dtype, elements: Ints | None) -> Kernel:
+    """A product of two computed values of the site."""
+    blocks, rows, size, out = (step.attrs[k] for k in ("blocks", "rows", "width", "outer"))
+    return lambda a, b: (split(a, blocks, rows, size) @ split(b, blocks, size, out)).flatten(-3)
+
+
 def _conv(step: Op, weights: Weights, dtype: torch.dtype, elements: Ints | None) -> Kernel:
     weight = weights[step.attrs["weight"]]
     taps, groups = step.attrs["taps"], step.attrs["groups"]
@@ -166,6 +172,7 @@ def _reduction(step: Op, weights: Weights, dtype: torch.dtype, elements: Ints | 
         "amax": lambda x: x.amax(back),
         "amin": lambda x: x.amin(back),
         "logsumexp": lambda x: x.logsumexp(back),
+        "prod": lambda x: x.prod(back[0]),
     }
     function = functions[step.kind]
 
@@ -193,6 +200,7 @@ BUILDERS: dict[str, Callable[[Op, Weights, torch.dtype, Ints | None], Kernel]] =
     "one-hot": _one_hot,
     "linear": _linear,
     "site-linear": _site_linear,
+    "site-product": _site_product,
     "conv": _conv,
     "layer-norm": _layer_norm,
     "rms-norm": _rms_norm,
@@ -203,6 +211,6 @@ BUILDERS: dict[str, Callable[[Op, Weights, torch.dtype, Ints | None], Kernel]] =
     "rnn": cells.rnn,
     "running-sum": cells.running_sum,
     **dict.fromkeys(
-        ("softmax", "log-softmax", "sum", "mean", "amax", "amin", "logsumexp"), _reduction
+        ("softmax", "log-softmax", "sum", "mean", "amax", "amin", "logsumexp", "prod"), _reduction
     ),
 }

@@ -84,6 +84,7 @@ def getitem(t: Tracer, parts: Sequence[View], at: int) -> View:
     "aten.transpose", "aten.t", "aten.movedim", "aten.swapaxes", "aten.expand",
     "aten.expand_copy", "aten.broadcast_to", "aten.slice", "aten.narrow", "aten.select",
     "aten.split", "aten.split_with_sizes", "aten.chunk", "aten.unbind", "aten.tensor_split",
+    "aten.unsafe_split", "aten.unsafe_split_with_sizes", "aten.split_copy",
     "aten.flip", "aten.roll", "aten.rot90", "aten.im2col", "aten.unfold", "aten.unfold_copy",
     "aten.pixel_shuffle", "aten.pixel_unshuffle", "aten.repeat", "aten.tile",
     "aten.repeat_interleave", "aten.index_select", "aten.diagonal", "aten.tril", "aten.triu",

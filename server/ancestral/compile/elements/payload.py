@@ -99,11 +99,6 @@ def reduce(t: Tracer, x: View, dim: Any = None, *_: Any, **options: Any) -> View
     return t.value(kind, t.shape, (True,) * len(t.shape), [t.rows(x, sites)], ready, **attrs)
 
 
-@rule("aten.var_mean")
-def var_mean(t: Tracer, x: View, dim: Any = None, **options: Any) -> Any:
-    raise t.unsupported("variance and mean in one; use layer_norm, or var and mean")
-
-
 @rule("aten.group_norm", "aten.native_group_norm")
 def group_norm(t: Tracer, x: View, *args: Any) -> Any:
     """Over the channels of a group and all that follows, positions too where there are any."""

@@ -52,6 +52,7 @@ def matmul_of_values(t: Tracer, a: View, b: View) -> View:
     width = payload_shape(a.dims)[-1]
     if payload_shape(b.dims)[-2] != width:
         raise t.unsupported("queries and keys of different widths")
+    b = _shared(t, a, b)
     lead, heads = _heads(t, a, b, a.dims[:-2], b.dims[:-2])
     size = b.extent[1]
     dims = (*lead, a.dims[-2], (Atom("key", size),))
@@ -76,6 +77,7 @@ def _mix(t: Tracer, a: View, b: View) -> View:
     allowed: Allowed = np.ones(t.attention_size, bool) if known is None else ~(known == 0)
     reach = _resolve(t, a.value, allowed)
     width = payload_shape(b.dims)[-1]
+    b = _shared(t, a, b)
     lead, heads = _heads(t, a, b, a.dims[:-2], b.dims[:-2])
     dims = (*lead, a.dims[-2], b.dims[-1])
     scores_ready = np.broadcast_to(_folded(a.value, reach).max(), (heads, width))
@@ -115,6 +117,18 @@ def _resolve(t: Tracer, value: Value, allowed: Allowed) -> int:
 def _folded(value: Value, reach: int) -> Ints:
     """The ready keys of an attention row once the reach of its keys is known."""
     return np.maximum(value.ready, int(moved(np.array([value.key_ready]), 0, reach)[0]))
+
+
+def _shared(t: Tracer, a: View, b: View) -> View:
+    """Keys or values that several heads read, as often as they are read."""
+    lead, own = payload_shape(a.dims[:-2]), payload_shape(b.dims)
+    if len(a.dims) != len(b.dims) or own[:-2] == lead:
+        return b
+    index = np.arange(b.pmap.size).reshape(own)
+    dims = tuple(q or p for p, q in zip(a.dims[:-2], b.dims[:-2], strict=True))
+    return t.moved_view(
+        b, (*dims, *b.dims[-2:]), np.broadcast_to(index, (*lead, *own[-2:])).ravel()
+    )
 
 
 def _heads(

@@ -62,7 +62,7 @@ def softmax(t: Tracer, x: View, dim: int, *_: Any, **__: Any) -> View:
     return _whole(t, x, [dim], kind, [], keep=True)
 
 
-@rule("aten.sum", "aten.mean", "aten.amax", "aten.amin", "aten.logsumexp")
+@rule("aten.sum", "aten.mean", "aten.amax", "aten.amin", "aten.logsumexp", "aten.prod")
 def reduce(t: Tracer, x: View, dim: Any = None, keepdim: bool = False, **_: Any) -> View:
     if dim is None or dim == []:
         dim = list(range(len(x.dims)))

@@ -123,7 +123,10 @@ def select(t: Tracer, x: View, dim: int, at: int) -> View:
     return t.moved_view(x, (*x.dims[:dim], *x.dims[dim + 1 :]), chosen.ravel())
 
 
-@rule("aten.split", "aten.split_with_sizes", "aten.chunk", "aten.split_copy", "aten.tensor_split")
+@rule(
+    "aten.split", "aten.split_with_sizes", "aten.chunk", "aten.split_copy", "aten.tensor_split",
+    "aten.unsafe_split", "aten.unsafe_split_with_sizes",
+)  # fmt: skip
 def split(t: Tracer, x: View, how: Any, dim: int = 0) -> tuple[View, ...]:
     dim %= len(x.dims)
     parts, start = [], 0

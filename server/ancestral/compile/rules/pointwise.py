@@ -18,6 +18,8 @@ _ARITHMETIC = (
     "ceil", "round", "clamp", "clamp_min", "clamp_max", "maximum", "minimum", "trunc", "frac",
     "fmod", "remainder", "exp2", "log2", "log10", "logaddexp", "logit", "erfc", "tan", "asin",
     "acos", "atan2", "sinh", "cosh", "asinh", "acosh", "atanh", "hypot", "sgn", "nan_to_num",
+    "copysign", "erfinv", "heaviside", "deg2rad", "rad2deg", "sinc", "xlogy", "logaddexp2",
+    "special_ndtr", "special_erf", "ldexp",
 )  # fmt: skip
 _ACTIVATIONS = (
     "tanh", "sigmoid", "relu", "relu6", "elu", "gelu", "silu", "mish", "selu", "celu",
@@ -26,7 +28,8 @@ _ACTIVATIONS = (
 )  # fmt: skip
 _LOGIC = (
     "where", "masked_fill", "eq", "ne", "lt", "le", "gt", "ge", "bitwise_not", "bitwise_and",
-    "bitwise_or", "logical_not", "logical_and", "logical_or",
+    "bitwise_or", "bitwise_xor", "logical_not", "logical_and", "logical_or", "logical_xor",
+    "isnan", "isinf", "isfinite", "signbit",
 )  # fmt: skip
 ELEMENTWISE = (*_ARITHMETIC, *_ACTIVATIONS, *_LOGIC)
 _CASTS = ("to", "_to_copy", "type_as", "float")

@@ -9,7 +9,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from ancestral.compile.place import NEVER, Atom, Fixed, Ints, View, has, moved, payload_shape
+from ancestral.compile.place import (
+    NEVER,
+    Atom,
+    Dim,
+    Fixed,
+    Ints,
+    View,
+    has,
+    moved,
+    payload_shape,
+)
 from ancestral.compile.rules.movement import pad_axis
 from ancestral.compile.tracer import Tracer, rule
 
@@ -57,6 +67,8 @@ def matmul(t: Tracer, a: Any, b: Any) -> View:
             return _site_linear(t, a, b)
         return _linear(t, a, b, None, transposed=True)
     if isinstance(a, View) and isinstance(b, View):
+        if not any(has(dim, "row", "col", "flat", "key") for x in (a, b) for dim in x.dims[-2:]):
+            return _site_product(t, a, b)
         from ancestral.compile.rules.attention import matmul_of_values
 
         return matmul_of_values(t, a, b)
@@ -78,6 +90,32 @@ def _site_linear(t: Tracer, x: View, weight: Fixed) -> View:
         "site-linear", (*x.dims[:-1], own[1]), x.space, x.extent, [t.take(x), table], ready,
         blocks=prod(shape[:-2]), rows=shape[-2], width=size, outer=out,
         macs=prod(shape) * out,
+    )  # fmt: skip
+
+
+def _site_product(t: Tracer, a: View, b: View) -> View:
+    """Matrices of computed values of the same site, [..., M, K] times [..., K, N]."""
+    a, b = t.same_space([a, b])
+    shapes = [payload_shape(x.dims) for x in (a, b)]
+    if len(a.dims) != len(b.dims) or len(a.dims) < 3:
+        raise t.unsupported("a product of values of different ranks")
+    lead = np.broadcast_shapes(shapes[0][:-2], shapes[1][:-2])
+    rows, width, out = *shapes[0][-2:], shapes[1][-1]
+    picks = [
+        np.broadcast_to(np.arange(x.pmap.size).reshape(shape), (*lead, *shape[-2:])).ravel()
+        for x, shape in zip((a, b), shapes, strict=True)
+    ]
+    ready = np.maximum(
+        a.ready[picks[0]].reshape(-1, rows, width).max(2)[:, :, None],
+        b.ready[picks[1]].reshape(-1, width, out).max(1)[:, None],
+    )
+    shared = (p or q for p, q in zip(a.dims[:-2], b.dims[:-2], strict=True))
+    dims = (*shared, a.dims[-2], b.dims[-1])
+    extent = (max(a.extent[0], b.extent[0]), max(a.extent[1], b.extent[1]))
+    return t.value(
+        "site-product", dims, a.space, extent, [t.take(a, picks[0]), t.take(b, picks[1])],
+        ready.ravel(), blocks=prod(lead), rows=rows, width=width, outer=out,
+        macs=prod(lead) * rows * width * out,
     )  # fmt: skip
 
 
@@ -106,22 +144,33 @@ def _conv(t: Tracer, x: View, weight: Any, bias: Any, stride: Any, padding: Any,
         raise t.unsupported("a strided convolution")
     axes = x.dims[-spatial:]
     kinds = [dim[0].kind if len(dim) == 1 else "" for dim in axes]
+    thin = [i for i, dim in enumerate(axes) if not dim]  # axes of one element: time as an image
     if kinds == ["row", "col"] and x.space == "flat":
         x = t.copy(x, "grid")
-    elif kinds not in (["row", "col"], ["flat"]):
+    elif [kind for kind in kinds if kind] not in (["row", "col"], ["flat"]):
         raise t.unsupported("a convolution over an axis that is not a site axis")
+    taps = _live_taps(weight.tensor)
     for i, (size, gap) in enumerate(zip(kernel, spread, strict=True)):
         before, after = _padding(padding, i, size, gap)
-        if before or after:
+        if i in thin:
+            if before + after != (size - 1) * gap:
+                raise t.unsupported("a convolution that lengthens an axis of one element")
+            taps = [tap for tap in taps if tap[i] * gap == before]
+        elif before or after:
             x = pad_axis(t, x, len(x.dims) - spatial + i, before, after, 0.0)
-    taps = _live_taps(weight.tensor)
-    offsets = [_offset(tap, spread) for tap in taps]
+    if not taps:
+        raise t.unsupported("a convolution that reads nothing")
+    offsets = [_offset(tap, spread, thin) for tap in taps]
     reads = np.stack([_mask(weight.tensor, tap, groups) for tap in taps])  # [taps, out, in]
     ready = np.full(weight.tensor.shape[0], NEVER, dtype=np.int64)
     for block, offset in zip(reads, offsets, strict=True):
         ready = np.maximum(ready, _latest(block, moved(x.ready, *offset)))
-    extent, new_axes = list(x.extent), []
+    extent = list(x.extent)
+    new_axes: list[Dim] = []
     for i, dim in enumerate(x.dims[-spatial:]):
+        if i in thin:
+            new_axes.append(())
+            continue
         which = 0 if dim[0].kind == "row" else 1
         extent[which] -= (kernel[i] - 1) * spread[i]
         new_axes.append((Atom(dim[0].kind, extent[which]),))
@@ -159,8 +208,10 @@ def _mask(weight: torch.Tensor, tap: tuple[int, ...], groups: int) -> Any:
     return reads
 
 
-def _offset(tap: tuple[int, ...], dilation: tuple[int, ...]) -> tuple[int, int]:
-    at = [i * d for i, d in zip(tap, dilation, strict=True)]
+def _offset(
+    tap: tuple[int, ...], dilation: tuple[int, ...], thin: Sequence[int]
+) -> tuple[int, int]:
+    at = [i * d for n, (i, d) in enumerate(zip(tap, dilation, strict=True)) if n not in thin]
     return (at[0], at[1]) if len(at) == 2 else (0, at[0])
 
 
