@@ -70,3 +70,23 @@ def test_an_unknown_job(server: Server, path: str) -> None:
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
     assert server.client.delete("/jobs/unheard-of").status_code == 404
+
+
+def test_a_result_is_there_once_the_job_is_done(server: Server) -> None:
+    body = {"model": "long-wavenet", "sites": 150_000, "condition": {"label": 0}}
+    job = server.post("/sample", body, Prefer="respond-async").json()["id"]
+    early = server.client.get(f"/jobs/{job}/result")
+    assert early.status_code == 409
+    server.client.delete(f"/jobs/{job}")
+    canceled = server.client.get(f"/jobs/{job}/result")
+    assert (canceled.status_code, canceled.json()["title"]) in [
+        (409, "Canceled"),
+        (409, "Conflict"),
+    ]
+    made = {"model": "tiny-made", "seed": 3}
+    done = server.post("/sample", made).json()
+    for _ in range(2):  # as often as it is asked for
+        assert server.client.get(f"/jobs/{done['job']}/result").json() == done
+    png = {"accept": "application/x-npy"}
+    assert server.client.get(f"/jobs/{done['job']}/result", headers=png).content[:6] == b"\x93NUMPY"
+    assert server.client.get("/jobs/nobody/result").status_code == 404

@@ -38,7 +38,8 @@ def test_every_operation_is_described(document: dict[str, Any]) -> None:
         for verb, operation in item.items()
     ]
     assert {path for path, _, _ in operations} == {
-        "/embed", "/log_prob", "/sample", "/sample/{id}", "/jobs/{id}", "/jobs/{id}/events",
+        "/embed", "/log_prob", "/sample", "/sample/{id}", "/batches",
+        "/jobs/{id}", "/jobs/{id}/events", "/jobs/{id}/result",
         "/models", "/models/{name}", "/models/{name}/load", "/models/{name}/unload",
         "/health/live", "/health/ready", "/metrics",
     }  # fmt: skip

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from starlette.responses import Response
 
 from ancestral import __version__
-from ancestral.api import embed, health, jobs, log_prob, models, problems, sample, stream
+from ancestral.api import batches, embed, health, jobs, log_prob, models, problems, sample, stream
 from ancestral.api.catalogue import Catalogue
 from ancestral.api.health import StepWatch
 from ancestral.api.middleware import BodyLimit, RequestId
@@ -83,7 +83,7 @@ def create_app(settings: Settings | None = None, loader: Loader | None = None) -
     app.state.services = services
     app.state.watch = StepWatch()
     problems.install(app)
-    for part in (log_prob, embed, sample, jobs, models, health, stream):
+    for part in (log_prob, embed, sample, batches, jobs, models, health, stream):
         app.include_router(part.router)
     _mount_page(app, PAGE)
     _describe_bodies(app)

@@ -55,7 +55,7 @@ async def read_ask(
         if kind == "application/json":
             document = body.model_validate(await _json(request))
             assert isinstance(document, options)
-            return Ask(document, _items(document))
+            return Ask(document, items_of(document))
         if kind == FORM:
             return await _from_form(request, options)
         if kind in MEDIA_TYPES or kind in ("", "application/octet-stream"):
@@ -76,7 +76,8 @@ async def _json(request: Request) -> Any:
         raise Problem.of_field("body", f"is not JSON: {error}", 400) from error
 
 
-def _items(body: LogProbBody | EmbedBody) -> list[Raw]:
+def items_of(body: LogProbBody | EmbedBody) -> list[Raw]:
+    """The items of a request in JSON."""
     items = []
     for index, entry in enumerate(body.inputs):
         field = f"inputs[{index}]"

@@ -10,16 +10,17 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from ancestral.api.accept import preferred
 from ancestral.api.events import events
+from ancestral.api.following import raise_if_failed
 from ancestral.api.problems import Problem
 from ancestral.api.results import SSE, offered, require_one, scored
 from ancestral.api.routes import PROBLEMS
 from ancestral.api.sample import deliver
-from ancestral.api.schemas import JobAnswer
+from ancestral.api.schemas import EmbedAnswer, JobAnswer, LogProbAnswer, SampleAnswer
 from ancestral.api.services import services_of
 from ancestral.broker import Status
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
-_FEW: dict[int | str, dict[str, Any]] = {status: PROBLEMS[status] for status in (404, 422)}
+_FEW: dict[int | str, dict[str, Any]] = {status: PROBLEMS[status] for status in (404, 409, 422)}
 
 
 @router.get(
@@ -61,6 +62,21 @@ def standing(status: Status) -> dict[str, Any]:
     if status.state == "failed" and status.last is not None:
         answer["error"] = Problem.of_event(status.last.data).document()
     return answer
+
+
+@router.get(
+    "/{id}/result",
+    summary="A job's result",
+    description="What its request would have answered, for as long as the job is kept; 409 while "
+    "it runs, and the problem that it failed of.",
+    responses={200: {"model": SampleAnswer | LogProbAnswer | EmbedAnswer}, **_FEW},
+)
+async def job_result(id: str, request: Request) -> Response:
+    status = await services_of(request).queue.status(id)
+    if status.last is None:
+        raise Problem(409, "Conflict", f"the job is {status.state}; it has no result yet")
+    raise_if_failed(status.last)
+    return await job(id, request)
 
 
 @router.get(

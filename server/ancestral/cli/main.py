@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ancestral import __version__
-from ancestral.cli import bench, embed, imports, models, sample, score, serve, train, verify
+from ancestral.cli import batch, bench, embed, imports, models, sample, score, serve, train, verify
 from ancestral.cli.output import REFUSED, people
 
 app = typer.Typer(
@@ -38,6 +38,7 @@ app.add_typer(models.app, name="models")
 app.command()(score.score)
 app.command()(sample.sample)
 app.command()(embed.embed)
+app.command()(batch.batch)
 app.command()(train.train)
 app.command()(train.calibrate)
 app.command("import")(imports.import_)
