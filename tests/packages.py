@@ -19,6 +19,7 @@ MU_LAW = {
     "rounding": "nearest",
     "decode_points": "grid",
 }
+FRAMES = {"kind": "log-mel", "window": 24, "lowest": 0.0, "highest": 500.0, "floor": 1e-6}
 
 TINY: dict[str, dict[str, Any]] = {
     "tiny-char-rnn": {
@@ -80,7 +81,9 @@ TINY: dict[str, dict[str, Any]] = {
             "length": {"default": 30, "maximum": 600},
         },
         "likelihood": {"kind": "categorical", "levels": 16},
-        "conditions": [{"name": "mel", "kind": "series", "channels": 3, "hop": 6}],
+        "conditions": [
+            {"name": "mel", "kind": "series", "channels": 3, "hop": 6, "frames": FRAMES}
+        ],
         "order": "time",
         "input_encoding": "signed",
         "params_layout": "channels-last",

@@ -47,13 +47,12 @@ def data_of(name: str, folder: Path) -> datasets.DataSet:
 
 
 def scores(name: str, split: datasets.Split, rows: Sequence[int] | Array) -> Array:
-    """What percentiles rank: nats, or -bits/dim of sounds; each item under its own labels."""
+    """What percentiles rank: nats, or -bits/dim of sounds; each item under its own conditions."""
     of = model(name)
     chosen = split.take(rows)
-    names = [spec.name for spec in of.conditions][: len(chosen.labels)]
-    condition = {
-        key: values.tolist() for key, values in zip(names, chosen.labels, strict=True)
-    } or None
+    given = chosen.conditions_of(range(len(chosen)))
+    names = [spec.name for spec in of.conditions][: len(given)]
+    condition = {key: values.numpy() for key, values in zip(names, given, strict=True)} or None
     found = of.log_prob(list(chosen.items), condition)
     if of.data.shape:
         return np.array([score.log_prob for score in found])
@@ -179,9 +178,9 @@ def test_classifier_hears_the_digits_that_were_asked_for(data_folder: Path) -> N
     name = "wavenet-digits"
     data = data_of(name, data_folder)
     classifier = make_pipeline(StandardScaler(), SVC(C=5))
-    classifier.fit([spectrum(spoken(clip)) for clip in data.train.items], data.train.labels[0])
+    classifier.fit([spectrum(spoken(clip)) for clip in data.train.items], data.train.conditions[0])
     real = classifier.predict([spectrum(spoken(clip)) for clip in data.test.items])
-    assert (real == data.test.labels[0]).mean() > 0.9
+    assert (real == data.test.conditions[0]).mean() > 0.9
     wanted, speakers = np.arange(60) % 10, np.arange(60) // 10
     condition = {"digit": wanted, "speaker": speakers}
     drawn = model(name).sample(60, seed=1, condition=condition, sites=5000)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import io
 import json
 import time
@@ -14,6 +15,7 @@ from PIL import Image
 from tests.api.server import Server
 
 import ancestral
+from ancestral.engine.recordings import read_condition
 
 WAVE = {"model": "tiny-wavenet", "seed": 3, "condition": {"label": 1}}
 GREY = {"model": "tiny-gpt", "seed": 3}
@@ -41,6 +43,29 @@ def test_a_score_of_a_sample_is_its_own(server: Server) -> None:
         {"model": WAVE["model"], "inputs": [item["data"]], "condition": WAVE["condition"]},
     ).json()
     assert scored["results"][0]["log_prob"] == pytest.approx(item["log_prob"], rel=1e-5)
+
+
+def test_a_series_comes_as_numbers_or_as_a_file(server: Server, store: Path) -> None:
+    buffer = io.BytesIO()
+    sound = 0.5 * np.sin(np.arange(50) / 3)
+    soundfile.write(buffer, sound, 1000, format="WAV", subtype="PCM_16")
+    model = ancestral.load("tiny-wavernn", root=store)
+    frames = read_condition(buffer.getvalue(), "mel", model.manifest)
+    expected = model.sample(2, seed=8, condition={"mel": frames})
+    file = {"data": base64.b64encode(buffer.getvalue()).decode(), "content_type": "audio/wav"}
+    for mel in (frames.tolist(), file, [file, file]):
+        body = {"model": "tiny-wavernn", "count": 2, "seed": 8, "condition": {"mel": mel}}
+        drawn = server.post("/sample", body).json()["items"]
+        np.testing.assert_array_equal([item["data"] for item in drawn], expected.items)
+        inputs = [item["data"][:50] for item in drawn]  # the last frame reaches beyond
+        asked = {"model": "tiny-wavernn", "inputs": inputs, "condition": {"mel": mel}}
+        scored = server.post("/log_prob", asked).json()["results"]
+        own = model.log_prob(list(expected.items[:, :50]), {"mel": frames})
+        assert [r["log_prob"] for r in scored] == pytest.approx([s.log_prob for s in own], rel=1e-5)
+    for bad in ({"data": "?"}, {"file": "a.wav"}, {"data": base64.b64encode(b"RIFF").decode()}, 3):
+        refused = server.post("/sample", {"model": "tiny-wavernn", "condition": {"mel": bad}})
+        assert refused.status_code == 422
+        assert refused.json()["errors"][0]["field"].startswith("condition.mel")
 
 
 def test_items_are_numbered_from_first_item(server: Server) -> None:

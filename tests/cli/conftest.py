@@ -47,6 +47,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 def small_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("store")
     publish(root, "tiny-pixelcnn")
+    publish(root, "tiny-wavernn")
     publish(
         root, "tiny-wavenet", conditions=[], reference={"unit": "-bits/dim", "scores": [-50.0, 0.0]}
     )

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from PIL import Image
 from tests.cli.conftest import Run
 
 import ancestral
+from ancestral.engine.recordings import read_condition
 
 
 def test_images(run: Run, small_store: Path, tmp_path: Path) -> None:
@@ -63,6 +65,27 @@ def test_a_prefix_is_kept(run: Run, small_store: Path, tmp_path: Path) -> None:
     assert np.load(tmp_path / "b.npy")[0, :10].tolist() == list(range(10))
 
 
+def test_a_series_is_read_from_a_file(run: Run, small_store: Path, tmp_path: Path) -> None:
+    """Frames as an array, or of a recording: the sound lasts as long."""
+    sound = 0.5 * np.sin(np.arange(50) / 3)
+    soundfile.write(tmp_path / "sound.wav", sound, 1000, subtype="PCM_16")
+    model = ancestral.load("tiny-wavernn", small_store)
+    frames = read_condition((tmp_path / "sound.wav").read_bytes(), "mel", model.manifest)
+    np.save(tmp_path / "frames.npy", frames)
+    expected = model.sample(1, seed=4, condition={"mel": frames}).items[0]
+    assert len(expected) == 54
+    for file in ("sound.wav", "frames.npy"):
+        target = tmp_path / "out.npy"
+        options = ("-c", f"mel={tmp_path / file}", "--seed", 4, "--models", small_store)
+        found = run("sample", "tiny-wavernn", "-o", target, *options)
+        assert found.status == 0, found.err
+        np.testing.assert_array_equal(np.load(target)[0], expected)
+    options = ("-c", f"mel={tmp_path / 'sound.wav'}", "--models", small_store, "--json")
+    found = run("score", "tiny-wavernn", tmp_path / "sound.wav", *options)
+    assert found.status == 0, found.err
+    assert found.json["results"][0]["dimensions"] == 50
+
+
 def test_the_usual_file_name(
     run: Run, small_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,6 +103,8 @@ def test_the_usual_file_name(
         (("tiny-pixelcnn", "-c", "label=3"), "0 to 2 is expected"),
         (("tiny-pixelcnn", "-c", "label"), "NAME=VALUE is expected"),
         (("tiny-pixelcnn", "-c", "label=x"), "NAME=VALUE is expected"),
+        (("tiny-wavernn", "-c", "mel=nowhere.npy"), "nowhere.npy"),
+        (("tiny-wavernn", "-c", "mel=3"), "numbers of shape [3, time] are expected"),
         (("tiny-wavenet", "--sites", 1000), "sites"),
         (("tiny-wavenet", "-n", 0), "--count"),
         (("tiny-wavenet", "--temperature", -1), "--temperature"),

@@ -100,14 +100,27 @@ def test_series_and_planes_must_fit_the_item() -> None:
     sound = manifest("tiny-wavenet", conditions=[LABEL, mel])
     good = {"label": 0, "mel": np.zeros((2, 30)).tolist()}
     assert check_condition(sound, good, 1, sites=30)
-    with pytest.raises(FieldError) as found:
+    with pytest.raises(ConditionError) as found:
         check_condition(sound, good, 1, sites=31)
     assert found.value.field == "condition.mel"
     plane = {"name": "low", "kind": "plane", "channels": 1}
     image = manifest("tiny-gpt", conditions=[plane])
     assert check_condition(image, {"low": np.zeros((1, 4, 4)).tolist()}, 1)
-    with pytest.raises(FieldError, match=r"condition\.low"):
-        check_condition(image, {"low": np.zeros((1, 4, 5)).tolist()}, 1)
+    with pytest.raises(ConditionError, match=r"condition\.low"):
+        check_condition(image, {"low": np.zeros((1, 4, 5)).tolist()}, 1, sites=16)
+
+
+def test_a_series_says_how_long_a_sound_is() -> None:
+    sound = manifest("tiny-wavernn")
+    mel = np.zeros((3, 7)).tolist()
+    assert checked_sample(sound, count=1, seed=0, condition={"mel": mel}).sites == 42
+    assert checked_sample(sound, count=2, seed=0, condition={"mel": [mel, mel]}).sites == 42
+    for asked in ({"sites": 40}, {"sites": 48}, {"seconds": 0.03}):
+        with pytest.raises(ConditionError, match=r"7 values in time, which cover 42 sites"):
+            checked_sample(sound, count=1, seed=0, condition={"mel": mel}, **asked)
+    assert check_condition(sound, {"mel": mel}, 1, sites=38)  # the last one reaches beyond
+    with pytest.raises(LengthError, match="600 are possible"):
+        checked_sample(sound, count=1, seed=0, condition={"mel": np.zeros((3, 101)).tolist()})
 
 
 def test_output_is_bounded_before_it_is_made() -> None:

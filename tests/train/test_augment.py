@@ -53,11 +53,11 @@ def test_every_training_item_comes_under_every_label() -> None:
     data = DataSet(Split(images[:5]), Split(images[5:7]), Split(images[7:]), "some")
     found = augmented(recipe("identity", "rotate-90", "transpose"), data)
     assert len(found.train) == 15
-    for item, label in zip(found.train.items, found.train.labels[0], strict=True):
+    for item, label in zip(found.train.items, found.train.conditions[0], strict=True):
         name = ("identity", "rotate-90", "transpose")[label]
         assert any((item == TRANSFORMATIONS[name](i[None])[0]).all() for i in images[:5])
     for split in (found.valid, found.test):
-        assert split.labels[0].tolist() == [0, 0]
+        assert split.conditions[0].tolist() == [0, 0]
     assert (found.test.items[0] == images[7]).all()
 
 

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from tests.chain import CLASSES, LABEL, all_items, vector_chain
+from tests.packages import publish
 from tests.train.recipes import stripes, write_pictures, write_recipe
 
+import ancestral
+from ancestral.media.mel import LogMel
 from ancestral.models import ConditionSpec
 from ancestral.store import load_package
 from ancestral.train import DataError, calibrate, train
@@ -76,3 +80,33 @@ def test_calibrate_refuses_a_handful(tmp_path: Path) -> None:
     path = train(write_recipe(tmp_path), data=own, output=tmp_path / "store", progress=False)
     with pytest.raises(DataError, match="a reference needs 20"):
         calibrate(path, write_pictures(tmp_path / "few", 3), progress=False)
+
+
+def test_sounds_are_scored_under_their_own_frames(tmp_path: Path) -> None:
+    path = publish(tmp_path / "store", "tiny-wavernn")
+    folder = tmp_path / "sounds"
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    for number in range(20):
+        sound = generator.normal(0, 0.2, 30 + number).clip(-0.9, 0.9)
+        soundfile.write(folder / f"{number:02}.wav", sound, 1000, subtype="PCM_16")
+    reference = calibrate(path, folder, progress=False)
+    assert not reference.marginal
+    model = ancestral.load("tiny-wavernn", tmp_path / "store")
+    codec = model.manifest.data.media_codec
+    measure = LogMel(rate=1000, hop=6, window=24, bands=3, lowest=0, highest=500, floor=1e-6)
+    expected = []
+    for file in folder.iterdir():
+        sound, _ = soundfile.read(file)
+        (score,) = model.log_prob([codec.encode(sound)], {"mel": measure(sound)})
+        expected.append(-score.bits_per_dim)
+    np.testing.assert_allclose(reference.scores, sorted(expected), atol=1e-4)
+
+
+def test_frames_that_nothing_defines_cannot_be_calibrated(tmp_path: Path) -> None:
+    plain = {"name": "mel", "kind": "series", "channels": 3, "hop": 6}
+    path = publish(tmp_path / "store", "tiny-wavernn", conditions=[plain])
+    for number in range(20):
+        soundfile.write(tmp_path / f"{number}.wav", np.zeros(30), 1000)
+    with pytest.raises(DataError, match="a file cannot give the condition mel"):
+        calibrate(path, tmp_path, progress=False)

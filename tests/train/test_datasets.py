@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from tests.train.recipes import LABEL, stripes, write_pictures, write_recipe
 
-from ancestral.train import DataError, read_recipe
+from ancestral.media.mel import LogMel
+from ancestral.store import load_package
+from ancestral.train import DataError, read_recipe, train
 from ancestral.train.datasets import VARIABLE, Split, load
 
 RECIPES = Path(__file__).parents[2] / "models_store" / "recipes"
@@ -30,7 +33,7 @@ def test_labels_are_the_names_of_folders(tmp_path: Path) -> None:
     for label in "01":
         write_pictures(tmp_path / "own" / label, 20)
     data = load(recipe, tmp_path / "own")
-    assert data.test.labels[0].tolist() == [0, 0, 1, 1]
+    assert data.test.conditions[0].tolist() == [0, 0, 1, 1]
     write_pictures(tmp_path / "own" / "cats", 1)
     with pytest.raises(DataError, match="named with a class, 0 to 1"):
         load(recipe, tmp_path / "own")
@@ -99,3 +102,49 @@ def test_runs_hold_items_of_one_shape() -> None:
     split = Split(items)
     assert list(split.runs(6, 2)) == [(0, 2), (2, 1), (3, 2), (5, 1)]
     assert list(split.runs(4, 9)) == [(0, 3), (3, 1)]
+
+
+VOCODER = (
+    ('family = "made"', 'family = "wavernn"'),
+    ("hidden = [12]", "width = 6\nhidden = 5\nscales = [2, 3]\nfeatures = 4\nblocks = 1"),
+    (
+        'kind = "image"\nshape = [1, 4, 4]\nlevels = 2',
+        'kind = "audio"\nlevels = 16\nsample_rate = 1000\nlength = {default = 30, maximum = 60}\n'
+        'codec = {kind = "linear", levels = 16}',
+    ),
+    ("steps = 30", "steps = 30\nlongest = 24"),
+    ('kind = "bernoulli"', 'kind = "categorical"\nlevels = 16'),
+)
+FRAMES = """
+[[conditions]]
+name = "mel"
+kind = "series"
+channels = 3
+hop = 6
+frames = {kind = "log-mel", window = 24, lowest = 0.0, highest = 500.0, floor = 1e-6}
+"""
+
+
+def test_frames_of_a_folder_of_sounds_train_a_vocoder(tmp_path: Path) -> None:
+    text = write_recipe(tmp_path, "", FRAMES).read_text(encoding="utf-8")
+    for old, new in VOCODER:
+        assert old in text
+        text = text.replace(old, new, 1)
+    file = tmp_path / "vocoder.toml"
+    file.write_text(text, encoding="utf-8")
+    generator = np.random.default_rng(0)
+    own = tmp_path / "own"
+    own.mkdir()
+    for number in range(30):
+        sound = generator.normal(0, 0.2, 26 + number).clip(-0.9, 0.9)
+        soundfile.write(own / f"{number:02}.wav", sound, 1000, subtype="PCM_16")
+    data = load(read_recipe(file), own)
+    assert [len(item) for item in data.valid.items] == [24, 36, 42]
+    sound, _ = soundfile.read(own / "10.wav")
+    measure = LogMel(rate=1000, hop=6, window=24, bands=3, lowest=0, highest=500, floor=1e-6)
+    _, (series,) = data.valid.batch([1])
+    np.testing.assert_allclose(series[0], measure(sound))
+    path = train(file, data=own, output=tmp_path / "store", progress=False)
+    reference = load_package(path).manifest.reference
+    assert reference is not None
+    assert np.isfinite(reference.scores).all()

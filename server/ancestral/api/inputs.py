@@ -17,6 +17,7 @@ from starlette.datastructures import UploadFile
 
 from ancestral.api.problems import Problem, of_validation
 from ancestral.api.schemas import EmbedBody, File, ItemOptions, LogProbBody
+from ancestral.engine.recordings import read_condition
 from ancestral.media import MEDIA_TYPES, MediaError, decode, from_nested
 from ancestral.store import Manifest
 
@@ -144,6 +145,29 @@ def read_item(raw: Raw, manifest: Manifest, fit: bool) -> tuple[Array, list[str]
         detail = f"has {len(item)} sites; {limit.maximum} are scored at most"
         raise Problem.of_field(raw.field, detail)
     return item, steps
+
+
+def read_conditions(
+    manifest: Manifest, condition: Mapping[str, Any] | None
+) -> dict[str, Any] | None:
+    """The condition with numbers in place of its files. Raises a problem naming the field."""
+    if condition is None:
+        return None
+    return {name: _numbers(manifest, name, value) for name, value in condition.items()}
+
+
+def _numbers(manifest: Manifest, name: str, value: Any) -> Any:
+    if isinstance(value, list) and value and all(isinstance(part, dict) for part in value):
+        return [_numbers(manifest, name, part) for part in value]
+    if not isinstance(value, dict):
+        return value
+    field = f"condition.{name}"
+    try:
+        file = File.model_validate(value)
+    except ValidationError as error:
+        raise Problem.of_field(field, "numbers, or a file as its data, are expected") from error
+    body = _base64(field, file.data)
+    return read_condition(body, name, manifest, file.content_type).tolist()
 
 
 def rows_of(

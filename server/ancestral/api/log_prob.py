@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 
 from ancestral.api.accept import preferred
 from ancestral.api.following import ClientGone, everything, while_connected
-from ancestral.api.inputs import Ask, read_ask, read_item, rows_of
+from ancestral.api.inputs import Ask, read_ask, read_conditions, read_item, rows_of
 from ancestral.api.problems import Problem
 from ancestral.api.results import JSON, PNG, item_maps, scored
 from ancestral.api.routes import PROBLEMS, accepted, asynchronous, gone
@@ -142,12 +142,13 @@ async def checked_items(
     limit = services.settings.max_items
     if len(ask.items) > limit:
         raise Problem.of_field("inputs", f"{limit} items at most, not {len(ask.items)}")
-    check_condition(manifest, options.condition, len(ask.items), optional=marginal)
+    condition = await asyncio.to_thread(read_conditions, manifest, options.condition)
+    check_condition(manifest, condition, len(ask.items), optional=marginal)
     items, context, problems = await asyncio.to_thread(_read_items, ask, manifest)
     if not items:
         raise problems[0] if len(problems) == 1 else _all_bad(problems)
     kept = [index for index, entry in enumerate(context) if "error" not in entry]
-    condition = rows_of(manifest, options.condition, len(ask.items), kept)
+    condition = rows_of(manifest, condition, len(ask.items), kept)
     if manifest.data.length is not None:
         for item in items:
             check_condition(manifest, condition, len(items), sites=len(item), optional=marginal)

@@ -35,6 +35,7 @@ Seed = Annotated[
 ]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Returned = Literal["log_prob", "bits_per_dim", "per_dim", "heat_map", "percentile"]
+CONDITION = "by name: a label, numbers or a file of them; a list holds one per item"
 RETURNED: tuple[Returned, ...] = ("log_prob", "bits_per_dim", "percentile")
 
 
@@ -60,7 +61,7 @@ class SampleBody(Queued):
     count: int = Field(1, ge=1, description="items")
     seed: Seed | None = Field(None, description="drawn and returned where absent")
     first_item: int = Field(0, ge=0, lt=2**32, description="item i is drawn as item first_item + i")
-    condition: dict[str, Any] | None = Field(None, description="by name; a list holds one per item")
+    condition: dict[str, Any] | None = Field(None, description=CONDITION)
     temperature: float = Field(1.0, ge=0, le=100, allow_inf_nan=False)
     top_k: int | None = Field(None, ge=1)
     top_p: float | None = Field(None, gt=0, le=1, allow_inf_nan=False)
@@ -92,7 +93,7 @@ class File(Body):
 class ItemOptions(Queued):
     """What requests about the client's items have in common."""
 
-    condition: dict[str, Any] | None = Field(None, description="by name; a list holds one per item")
+    condition: dict[str, Any] | None = Field(None, description=CONDITION)
     fit: bool = Field(False, description="resize, resample and cast, and say so")
 
 

@@ -12,6 +12,7 @@ from starlette.requests import HTTPConnection
 
 from ancestral.api.catalogue import Catalogue, in_service, label_of, require_served
 from ancestral.api.following import cancel
+from ancestral.api.inputs import read_conditions
 from ancestral.api.problems import Problem, of_full_queue
 from ancestral.api.schemas import SampleBody
 from ancestral.broker import Job, Queue, QueueFull
@@ -96,6 +97,7 @@ class Services:
             raise Problem.of_field("count", f"{self.settings.max_items} items at most")
         if body.first_item + body.count > 2**32:
             raise Problem.of_field("first_item", "first_item + count must not exceed 2^32")
+        condition = await asyncio.to_thread(read_conditions, manifest, body.condition)
         request: SampleRequest = checked_sample(
             manifest,
             count=body.count,
@@ -103,7 +105,7 @@ class Services:
             sites=body.sites,
             seconds=body.seconds,
             first_item=body.first_item,
-            condition=body.condition,
+            condition=condition,
             temperature=body.temperature,
             top_k=body.top_k,
             top_p=body.top_p,

@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from ancestral.cli.output import Conditions, Json, Models, condition, emit, progress, say, settings
+from ancestral.cli.output import (
+    Conditions,
+    Json,
+    Models,
+    condition,
+    emit,
+    progress,
+    say,
+    settings,
+    values,
+)
 
 
 def embed(
@@ -32,6 +42,7 @@ def embed(
     from ancestral.media import decode, encode_npy
 
     loaded = load(model, settings(models).models)
+    given = values(given, loaded.manifest)
     codec = loaded.manifest.data.media_codec
     items = []
     with progress(json) as bar:

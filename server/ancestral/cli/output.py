@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -24,7 +24,11 @@ from rich.progress import (
 
 from ancestral.settings import Settings
 
+if TYPE_CHECKING:
+    from ancestral.store.manifest import Manifest
+
 FAILED = 1  # the work was done and the verdict is no, or a part of it failed
+_FILES = (".npy", ".wav")  # what a condition may be read from
 REFUSED = 2  # bad input; nothing was done
 PIPE_COLUMNS = 200  # at most, where there is no terminal to ask
 
@@ -35,7 +39,12 @@ Models = Annotated[
 ]
 Conditions = Annotated[
     list[str] | None,
-    typer.Option("--condition", "-c", metavar="NAME=VALUE", help="Such as label=3; repeatable."),
+    typer.Option(
+        "--condition",
+        "-c",
+        metavar="NAME=VALUE",
+        help="Such as label=3, mel=FILE.npy or mel=FILE.wav; repeatable.",
+    ),
 ]
 
 
@@ -82,11 +91,16 @@ def settings(models: Path | None) -> Settings:
 def condition(pairs: Sequence[str] | None) -> dict[str, Any] | None:
     """`["label=3"]` as `{"label": 3}`; a list such as 1,2,3 gives one for each item.
 
+    `mel=FILE.npy` and `mel=FILE.wav` are the bytes of that file.
+
     Raises ValueError for what is no NAME=VALUE.
     """
     found: dict[str, Any] = {}
     for pair in pairs or ():
         name, equals, text = pair.partition("=")
+        if name and text.lower().endswith(_FILES):
+            found[name] = Path(text).read_bytes()
+            continue
         try:
             found[name] = json.loads(f"[{text}]" if "," in text and text[:1] != "[" else text)
         except json.JSONDecodeError as error:
@@ -94,6 +108,18 @@ def condition(pairs: Sequence[str] | None) -> dict[str, Any] | None:
         if not name or not equals:
             raise ValueError(f"--condition {pair}: NAME=VALUE is expected")
     return found or None
+
+
+def values(given: dict[str, Any] | None, manifest: Manifest) -> dict[str, Any] | None:
+    """What `condition` found, with files read: arrays, or the frames of a recording."""
+    from ancestral.engine.recordings import read_condition
+
+    if given is None:
+        return None
+    return {
+        name: read_condition(value, name, manifest) if isinstance(value, bytes) else value
+        for name, value in given.items()
+    }
 
 
 @contextmanager

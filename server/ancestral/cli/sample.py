@@ -11,7 +11,17 @@ import numpy as np
 import numpy.typing as npt
 import typer
 
-from ancestral.cli.output import Conditions, Json, Models, condition, emit, progress, say, settings
+from ancestral.cli.output import (
+    Conditions,
+    Json,
+    Models,
+    condition,
+    emit,
+    progress,
+    say,
+    settings,
+    values,
+)
 
 if TYPE_CHECKING:
     from ancestral.engine.model import Model
@@ -53,11 +63,12 @@ def sample(
     from ancestral.engine.sampling import fresh_seed
 
     loaded = load(model, settings(models).models)
+    given = values(given, loaded.manifest)
     target = output or Path(f"{loaded.name}.{_usual_suffix(loaded)}")
     _check_suffix(loaded, target)
     seed = fresh_seed() if seed is None else seed
     start = time.perf_counter()
-    length = loaded.sites_of(sites, seconds)
+    length = loaded.sites_of(sites, seconds, loaded.conditions_from(given, count))
     with progress(json) as bar:
         task = bar.add_task(f"sampling {count} of {loaded.name}", total=count * length)
         chunks = []

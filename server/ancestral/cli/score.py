@@ -19,6 +19,7 @@ from ancestral.cli.output import (
     progress,
     say,
     settings,
+    values,
 )
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def score(
     from ancestral.engine.model import load
 
     loaded = load(model, settings(models).models).under(order)
+    given = values(given, loaded.manifest)
     results = []
     with progress(json) as bar:
         for file in bar.track(files, description=f"scoring with {loaded.name}"):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ancestral.models.data import ConditionSpec
+from ancestral.models.data import ConditionSpec, DataSpec
 
 
 class ConditionError(ValueError):
@@ -55,6 +55,45 @@ def tensors(
         else:
             found.append(_signal(spec, value, count))
     return tuple(found)
+
+
+def sites_of(specs: Sequence[ConditionSpec], rows: Sequence[torch.Tensor | None]) -> int | None:
+    """The sites that the first series covers; None where there is no series."""
+    for spec, row in zip(specs, rows, strict=True):
+        if spec.kind == "series" and row is not None:
+            return row.shape[-1] * spec.hop
+    return None
+
+
+def check_sizes(
+    specs: Sequence[ConditionSpec],
+    rows: Sequence[torch.Tensor | None],
+    data: DataSpec,
+    sites: int,
+    *,
+    whole: bool = True,
+) -> None:
+    """A series must cover the sites, exactly where `whole`; a plane is of the data's size.
+
+    Without `whole` the last value of a series may reach beyond the last site. Raises
+    ConditionError, which names the field.
+    """
+    for spec, row in zip(specs, rows, strict=True):
+        if row is None:
+            continue
+        if spec.kind == "series":
+            count = row.shape[-1]
+            if count != -(-sites // spec.hop) or (whole and sites % spec.hop):
+                raise ConditionError(
+                    spec.name,
+                    f"has {count} values in time, which cover {count * spec.hop} sites at a hop "
+                    f"of {spec.hop}, not {sites}",
+                )
+        if spec.kind == "plane" and tuple(row.shape[-2:]) != data.shape[-2:]:
+            raise ConditionError(
+                spec.name,
+                f"has shape {list(row.shape[1:])}; {[spec.channels, *data.shape[-2:]]} is expected",
+            )
 
 
 def _expected(spec: ConditionSpec) -> str:

@@ -169,8 +169,15 @@ class Model:
         found = conditioning.tensors(self.conditions, condition, count)
         return tuple(tensor for tensor in found if tensor is not None)
 
-    def sites_of(self, sites: int | None = None, seconds: float | None = None) -> int:
-        """Sites of an item; see `engine.length`. Raises LengthError, which names the field."""
+    def sites_of(
+        self,
+        sites: int | None = None,
+        seconds: float | None = None,
+        conditions: Sequence[torch.Tensor] = (),
+    ) -> int:
+        """Sites of an item: as asked, as a series covers, or the default. Raises LengthError."""
+        if sites is None and seconds is None and conditions:
+            sites = conditioning.sites_of(self.conditions, conditions)
         return sites_of(self.data, self.manifest.data.length, sites, seconds)
 
     def slot_request(
@@ -243,6 +250,8 @@ class Model:
         rows = conditioning.tensors(self.conditions, condition, len(codes), optional=marginal)
         found: dict[int, Score] = {}
         for group in _by_shape(codes):
+            sites = self.data.sites(codes[group[0]])
+            conditioning.check_sizes(self.conditions, rows, self.data, sites, whole=False)
             batch = torch.stack([codes[index] for index in group])
             some = [row if row is None or len(row) == 1 else row[group] for row in rows]
             found.update(zip(group, self.score_rows(batch, some), strict=True))
@@ -316,8 +325,9 @@ class Model:
         """
         if count < 1:
             raise ValueError(f"count: must be at least 1, not {count}")
-        length = self.sites_of(sites, seconds)
         rows = self.conditions_from(condition, count)
+        length = self.sites_of(sites, seconds, rows)
+        conditioning.check_sizes(self.conditions, rows, self.data, length)
         seed = fresh_seed() if seed is None else seed
         requests = [
             self.slot_request(

@@ -101,8 +101,12 @@ def checked_sample(
 ) -> SampleRequest:
     """The request as a worker takes it. Raises FieldError, or an error with a `field`."""
     data = manifest.data.spec
+    specs = tuple(entry.spec for entry in manifest.conditions)
+    rows = conditioning.tensors(specs, condition, count)
+    if sites is None and seconds is None:
+        sites = conditioning.sites_of(specs, rows)
     length = sites_of(data, manifest.data.length, sites, seconds)
-    check_condition(manifest, condition, count, sites=length)
+    conditioning.check_sizes(specs, rows, data, length)
     _check_cuts(manifest, temperature, top_k, top_p)
     check_order(manifest, order)
     if isinstance(prefix, str):
@@ -186,22 +190,8 @@ def check_condition(
     """Whether every condition is given; raises ConditionError naming the field at fault."""
     specs = tuple(entry.spec for entry in manifest.conditions)
     found = conditioning.tensors(specs, condition, count, optional=optional)
-    for spec, tensor in zip(specs, found, strict=True):
-        if tensor is None:
-            continue
-        field = f"condition.{spec.name}"
-        if spec.kind == "series" and sites is not None and tensor.shape[-1] * spec.hop != sites:
-            raise FieldError(
-                field,
-                f"has {tensor.shape[-1]} values in time; {sites} sites at a hop of {spec.hop} "
-                f"need {sites // spec.hop}",
-            )
-        if spec.kind == "plane" and tuple(tensor.shape[-2:]) != tuple(manifest.data.shape[-2:]):
-            raise FieldError(
-                field,
-                f"has shape {list(tensor.shape[1:])}; "
-                f"{[spec.channels, *manifest.data.shape[-2:]]} is expected",
-            )
+    if sites is not None:
+        conditioning.check_sizes(specs, found, manifest.data.spec, sites, whole=False)
     return all(tensor is not None for tensor in found)
 
 

@@ -124,6 +124,12 @@ def _expected(data: DataSpec) -> str:
 def _decode_wav(
     body: bytes, data: DataSpec, codec: MuLaw | Linear, fit: bool
 ) -> tuple[Item, list[str]]:
+    amplitudes, steps = read_sound(body, data.sample_rate, fit=fit)
+    return np.asarray(codec.encode(amplitudes)), steps
+
+
+def read_sound(body: bytes, rate: int | None, *, fit: bool = False) -> tuple[Amplitudes, list[str]]:
+    """A WAV file's amplitudes [T] in [-1, 1] at that rate (Hz), and the `fit` steps applied."""
     wav = read_wav(body)
     steps: list[str] = []
     amplitudes = wav.amplitudes[:, 0]
@@ -137,14 +143,13 @@ def _decode_wav(
             )
         amplitudes = wav.amplitudes.mean(axis=1)
         steps.append(f"took the mean of {channels} channels")
-    if data.sample_rate is not None and wav.rate != data.sample_rate:
+    if rate is not None and wav.rate != rate:
         if not fit:
             raise MediaError(
-                f"WAV of {wav.rate} Hz where {data.sample_rate} Hz is expected; "
-                '"fit": true resamples it'
+                f'WAV of {wav.rate} Hz where {rate} Hz is expected; "fit": true resamples it'
             )
-        amplitudes = _resample(amplitudes, wav.rate, data.sample_rate)
-        steps.append(f"resampled {wav.rate} Hz to {data.sample_rate} Hz")
+        amplitudes = _resample(amplitudes, wav.rate, rate)
+        steps.append(f"resampled {wav.rate} Hz to {rate} Hz")
     peak = float(np.abs(amplitudes).max())
     if peak > 1.0:
         if not fit:
@@ -153,7 +158,7 @@ def _decode_wav(
             )
         amplitudes = np.clip(amplitudes, -1.0, 1.0)
         steps.append("clipped amplitudes to [-1, 1]")
-    return codec.encode(amplitudes), steps
+    return amplitudes, steps
 
 
 def _resample(amplitudes: Amplitudes, rate: int, wanted: int) -> Amplitudes:

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 
-from ancestral.models.data import ConditionSpec
+from ancestral.models.data import ConditionSpec, whole_frames
 from ancestral.models.network import Network
 from ancestral.runtimes.ensemble import EnsembleScorer
 
@@ -68,7 +69,12 @@ class Scorer:
     ) -> torch.Tensor:
         network, device = self._network, self._device
         with torch.inference_mode():
+            beyond = 0  # sites after the end that the last value of a series reaches
+            if not network.data.shape:
+                beyond = whole_frames(values.shape[1], self._specs) - values.shape[1]
+                codes = F.pad(codes, (0, beyond))
             params = network(codes.to(device), *(c.to(device) for c in conditions))
+            params = params[:, : values.shape[1]] if beyond else params
             params = params.reshape(*values.shape[:2], *params.shape[-2:])  # [B, S, D, P]
             values = values.to(device)
             site_bytes = 4 * 8 * params[:, 0].numel()

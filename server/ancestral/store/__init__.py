@@ -1,8 +1,8 @@
 """Model packages on disk: manifests, versions and weights, all checked as they are read."""
 
+from ancestral.store.condition import Condition
 from ancestral.store.errors import PackageError
 from ancestral.store.manifest import (
-    Condition,
     Data,
     Length,
     Linear,

@@ -6,7 +6,7 @@ import math
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from ancestral.media.codecs import Codec, from_config, lost_in_int16
 from ancestral.media.codecs import Linear as LinearCodec
@@ -14,20 +14,13 @@ from ancestral.media.codecs import MuLaw as MuLawCodec
 from ancestral.media.codecs import Text as TextCodec
 from ancestral.media.midi import Midi as MidiCodec
 from ancestral.models.axes import Layout
-from ancestral.models.data import ConditionSpec, DataSpec
+from ancestral.models.data import DataSpec
 from ancestral.models.network import Encoding, ParamsLayout
+from ancestral.store.condition import Condition
+from ancestral.store.part import Finite, Label, Part, Positive
 
 NAME = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Positive = Annotated[int, Field(ge=1)]
-Label = Annotated[str, Field(min_length=1, max_length=64)]
 Byte = Annotated[int, Field(ge=0, le=255)]
-
-
-class Part(BaseModel):
-    """Base of the manifest and its parts: strict types, no unknown keys, no changes."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class MuLaw(Part):
@@ -156,42 +149,6 @@ class Data(Part):
         return None
 
 
-class Condition(Part):
-    """An input beside the data, in the order of the network's arguments."""
-
-    name: Label
-    kind: Literal["label", "series", "plane"]
-    classes: Positive | None = None
-    channels: Positive | None = None
-    hop: Positive = 1
-    prior: tuple[Finite, ...] | None = None  # of the classes; uniform where absent
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if (self.kind == "label") != (self.classes is not None):
-            raise ValueError("classes is for labels, and needed there")
-        if (self.kind == "label") != (self.channels is None):
-            raise ValueError("channels is for series and planes, and needed there")
-        if self.prior is not None and (
-            len(self.prior) != self.classes
-            or min(self.prior) < 0
-            or not math.isclose(sum(self.prior), 1.0, abs_tol=1e-6)
-        ):
-            raise ValueError("prior must hold a probability for each class and sum to 1")
-        return self
-
-    @property
-    def spec(self) -> ConditionSpec:
-        return ConditionSpec(
-            name=self.name,
-            kind=self.kind,
-            classes=self.classes,
-            channels=self.channels,
-            hop=self.hop,
-            prior=self.prior,
-        )
-
-
 class Reference(Part):
     """Scores of held-out items, ascending: where an item falls among them is its percentile.
 
@@ -267,6 +224,10 @@ class Manifest(Part):
         names = [condition.name for condition in self.conditions]
         if len(set(names)) < len(names):
             raise ValueError("two conditions have the same name")
+        for condition in self.conditions:
+            if condition.frames is not None and self.data.sample_rate is None:
+                raise ValueError(f"condition {condition.name}: frames are of sounds")
+            condition.measure(self.data.sample_rate or 0)  # raises for bands that cannot be
         levels = self.likelihood.get("levels")
         if levels is not None and levels != self.data.levels:
             raise ValueError(f"likelihood has {levels} levels, the data {self.data.levels}")

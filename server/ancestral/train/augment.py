@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ancestral.models.distaug import TRANSFORMATION
-from ancestral.train.datasets import Array, DataError, DataSet, Split
+from ancestral.train.datasets import Array, DataError, DataSet, Series, Split
 from ancestral.train.recipe import Recipe
 
 
@@ -53,7 +53,7 @@ def augmented(recipe: Recipe, data: DataSet) -> DataSet:
     train = np.stack(list(data.train.items))
     items = np.concatenate([TRANSFORMATIONS[name](train) for name in names])
     label = np.repeat(np.arange(len(names)), len(train))
-    others = tuple(np.tile(values, len(names)) for values in data.train.labels)
+    others = data.train.take(np.tile(np.arange(len(train)), len(names))).conditions
     return replace(
         data,
         train=Split(items, _with(others, at, label)),
@@ -63,8 +63,11 @@ def augmented(recipe: Recipe, data: DataSet) -> DataSet:
 
 
 def _identity(split: Split, at: int) -> Split:
-    return replace(split, labels=_with(split.labels, at, np.zeros(len(split), dtype=np.int64)))
+    label = np.zeros(len(split), dtype=np.int64)
+    return replace(split, conditions=_with(split.conditions, at, label))
 
 
-def _with(labels: Sequence[Array], at: int, label: Array) -> tuple[Array, ...]:
-    return (*labels[:at], label, *labels[at:])
+def _with(
+    conditions: Sequence[Array | Series], at: int, label: Array
+) -> tuple[Array | Series, ...]:
+    return (*conditions[:at], label, *conditions[at:])

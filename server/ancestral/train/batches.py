@@ -15,7 +15,7 @@ class Batches:
     """The batch of every step: an epoch is a permutation seeded by (seed, epoch).
 
     Items of open length are cut at `longest`, padded with `pad` and weighted: one within the item
-    and for `silence` sites after its end, zero beyond.
+    and for `silence` sites after its end, zero beyond. A series keeps its last value there.
     """
 
     def __init__(
@@ -42,17 +42,17 @@ class Batches:
             self._epoch, self._order = epoch, self._epoch_order(epoch)
         index = self._order[place]
         if not self._open:
-            codes, labels = self._split.batch(index.tolist())
-            return codes, labels, torch.ones(())
+            codes, conditions = self._split.batch(index.tolist())
+            return codes, conditions, torch.ones(())
         items = [self._split.items[i][: self._longest] for i in index]
         length = max(len(item) for item in items) + self._silence
+        length = -(-length // self._split.hop) * self._split.hop
         codes = torch.full((len(items), length), self._pad, dtype=torch.int64)
         weights = torch.zeros(len(items), length)
         for row, item in enumerate(items):
             codes[row, : len(item)] = torch.from_numpy(item.astype(np.int64))
             weights[row, : len(item) + self._silence] = 1
-        labels = tuple(torch.from_numpy(values[index]) for values in self._split.labels)
-        return codes, labels, weights
+        return codes, self._split.conditions_of(index, length), weights
 
     def _epoch_order(self, epoch: int) -> list[npt.NDArray[np.int64]]:
         generator = np.random.default_rng([self._seed, epoch])

@@ -18,7 +18,7 @@ from ancestral.models.network import Network
 from ancestral.runtimes.scorer import scorer_of
 from ancestral.store.manifest import Reference
 from ancestral.store.package import CARD, WEIGHTS, load_package, save_package
-from ancestral.train.datasets import DataError, Split, files_of, read_items
+from ancestral.train.datasets import DataError, Split, files_of, measured, read_items
 
 BATCH = 50  # items scored at a time
 LEAST = 20  # files that make a reference: a rank among fewer says little
@@ -61,21 +61,23 @@ def score(
     *,
     progress: bool = False,
 ) -> HeldOut:
-    """Score every item under its own labels, or with the labels summed out where it has none."""
+    """Score every item under its own conditions; labels that it does not have are summed out."""
     scorer = scorer_of(network, conditions)
     nats = np.zeros(len(split))
     dimensions = np.zeros(len(split), dtype=np.int64)
     with Progress(console=Console(stderr=True), disable=not progress) as display:
         task = display.add_task("scoring", total=len(split))
         for first, size in split.runs(len(split), BATCH):
-            codes, labels = split.batch(range(first, first + size))
-            if conditions and not labels:
-                per_dim = scorer.marginal(codes, [None] * len(conditions))
+            codes, given = split.batch(range(first, first + size))
+            if len(given) < len(conditions):
+                series = iter(given)
+                rows = [None if c.kind == "label" else next(series) for c in conditions]
+                per_dim = scorer.marginal(codes, rows)
             else:
-                per_dim = scorer.per_dim(codes, labels)
-            rows = slice(first, first + size)
-            nats[rows] = per_dim.flatten(1).sum(1).numpy()
-            dimensions[rows] = per_dim[0].numel()
+                per_dim = scorer.per_dim(codes, given)
+            scored = slice(first, first + size)
+            nats[scored] = per_dim.flatten(1).sum(1).numpy()
+            dimensions[scored] = per_dim[0].numel()
             display.advance(task, size)
     return HeldOut(nats, dimensions)
 
@@ -83,17 +85,24 @@ def score(
 def calibrate(path: Path, data: Path, *, progress: bool = True) -> Reference:
     """Make the scores of the files under `data` the reference of the package folder `path`.
 
-    The files should be normal items that the model was not trained on. Labels are summed out.
-    Raises DataError for files that do not fit the model, PackageError for a broken package.
+    The files should be normal items that the model was not trained on. Labels are summed out, a
+    series is measured of each file. Raises DataError for files that do not fit the model,
+    PackageError for a broken package.
     """
     package = load_package(path)
     files = files_of(data)
     if len(files) < LEAST:
         raise DataError(f"{data}: holds {len(files)} items; a reference needs {LEAST}")
-    split = Split(read_items(files, package.manifest.data))
+    series = tuple(
+        measured(condition, files, package.manifest.data)
+        for condition in package.manifest.conditions
+        if condition.kind != "label"
+    )
+    split = Split(read_items(files, package.manifest.data), series)
     scores = score(package.network, package.conditions, split, progress=progress)
     reference = scores.reference(
-        open_length=not package.data.shape, marginal=bool(package.conditions)
+        open_length=not package.data.shape,
+        marginal=any(condition.kind == "label" for condition in package.conditions),
     )
     manifest = package.manifest.model_copy(update={"reference": reference})
     save_package(

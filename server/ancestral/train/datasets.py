@@ -5,62 +5,25 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import torch
 
 from ancestral.media import MediaError, Palette, declared, decode
+from ancestral.media.decode import read_sound
+from ancestral.store.condition import Condition
 from ancestral.store.manifest import Data
 from ancestral.train.palette import Colour, k_means, pixels_of
 from ancestral.train.recipe import Recipe
+from ancestral.train.splits import Array, DataError, Series, Split
+
+__all__ = ["NAMED", "Array", "DataError", "DataSet", "Series", "Split", "load", "named"]
 
 VARIABLE = "ANCESTRAL_DATA"  # the folder of the data sets that recipes name
 HOLD_OUT = 10  # of the user's own files, every tenth is held out
 _FILES = {".png", ".jpg", ".jpeg", ".wav", ".mid", ".txt", ".npy"}
-Array = npt.NDArray[Any]
-
-
-class DataError(ValueError):
-    """Data that cannot be learnt from; the message names the file or folder."""
-
-
-@dataclass(frozen=True)
-class Split:
-    """Items as codes (arrays of the canonical shape, small integers) or real values, and labels."""
-
-    items: Sequence[Array] | Array
-    labels: tuple[npt.NDArray[np.int64], ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def take(self, index: Sequence[int] | npt.NDArray[np.int64]) -> Split:
-        """The items of those numbers."""
-        chosen = [self.items[i] for i in index]
-        return Split(chosen, tuple(values[np.asarray(index)] for values in self.labels))
-
-    def batch(self, index: Sequence[int]) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-        """Codes int64 [B, …] of items of one size, or real values; and their conditions."""
-        codes = np.stack([self.items[i] for i in index])
-        codes = codes.astype(np.float32 if codes.dtype.kind == "f" else np.int64)
-        labels = tuple(torch.from_numpy(values[np.asarray(index)]) for values in self.labels)
-        return torch.from_numpy(codes), labels
-
-    def runs(self, count: int, most: int) -> Iterator[tuple[int, int]]:
-        """(first, size) of consecutive items of one shape among the first `count`."""
-        first = 0
-        while first < count:
-            end = first + 1
-            shape = self.items[first].shape
-            while end < min(count, first + most) and self.items[end].shape == shape:
-                end += 1
-            yield first, end - first
-            first = end
 
 
 @dataclass(frozen=True)
@@ -83,7 +46,7 @@ class DataSet:
 
         def encoded(split: Split) -> Split:
             items = [codec.encode(np.asarray(image), fit=True)[0] for image in split.items]
-            return Split(np.stack(items).astype(np.int16), split.labels)
+            return Split(np.stack(items).astype(np.int16), split.conditions)
 
         return DataSet(
             encoded(self.train), encoded(self.valid), encoded(self.test), self.description, palette
@@ -162,8 +125,9 @@ def files_of(folder: Path) -> list[Path]:
 def from_folder(recipe: Recipe, folder: Path) -> DataSet:
     """PNG, JPEG, WAV, MID, TXT or NPY files under `folder`, of the recipe's shape and levels.
 
-    With a label condition the name of each file's folder is its class number. Every tenth file
-    (by name) validates and every tenth tests; both serve as the reference.
+    With a label condition the name of each file's folder is its class number; a series is measured
+    of each file, which is then cut to whole values of it. Every tenth file (by name) validates and
+    every tenth tests; both serve as the reference.
     """
     files = files_of(folder)
     if len(files) < 3 * HOLD_OUT:
@@ -172,8 +136,13 @@ def from_folder(recipe: Recipe, folder: Path) -> DataSet:
             f"{3 * HOLD_OUT} are the least"
         )
     items = read_items(files, recipe.source_data)
-    labels = [_label(recipe, file) for file in files] if recipe.conditions else []
-    whole = Split(items, (np.asarray(labels, dtype=np.int64),) if recipe.conditions else ())
+    whole = Split(items, _conditions(recipe, files))
+    if whole.hop > 1:
+        shortest = min(range(len(items)), key=lambda index: len(items[index]))
+        if len(items[shortest]) < whole.hop:
+            raise DataError(f"{files[shortest]}: has {len(items[shortest])} sites, not {whole.hop}")
+        items = [item[: len(item) // whole.hop * whole.hop] for item in items]
+        whole = replace(whole, items=items)
     numbers = np.arange(len(files)) % HOLD_OUT
     return DataSet(
         whole.take(np.flatnonzero(numbers > 1)),
@@ -195,11 +164,32 @@ def read_items(files: Sequence[Path], data: Data) -> list[Array]:
     return items
 
 
-def _label(recipe: Recipe, file: Path) -> int:
-    classes = recipe.conditions[0].classes
-    name = file.parent.name
-    if len(recipe.conditions) > 1 or classes is None:
-        raise DataError(f"{file}: a folder of files can give one label, not other conditions")
+def _conditions(recipe: Recipe, files: Sequence[Path]) -> tuple[Array | Series, ...]:
+    """The class that each file's folder is named with, and the frames of its sound."""
+    if sum(condition.kind == "label" for condition in recipe.conditions) > 1:
+        raise DataError(f"{files[0]}: a folder of files can give one label, not several")
+    return tuple(
+        np.array([_label(condition, file) for file in files], dtype=np.int64)
+        if condition.kind == "label"
+        else measured(condition, files, recipe.data)
+        for condition in recipe.conditions
+    )
+
+
+def _label(condition: Condition, file: Path) -> int:
+    name, classes = file.parent.name, condition.classes or 0
     if not name.isdecimal() or int(name) >= classes:
         raise DataError(f"{file}: its folder should be named with a class, 0 to {classes - 1}")
     return int(name)
+
+
+def measured(condition: Condition, files: Sequence[Path], data: Data) -> Series:
+    """The frames of WAV files, as the condition says. Raises DataError for what has none."""
+    measure = condition.measure(data.sample_rate or 0)
+    if measure is None:
+        raise DataError(f"{files[0]}: a file cannot give the condition {condition.name}")
+    try:
+        sounds = [read_sound(file.read_bytes(), data.sample_rate)[0] for file in files]
+    except MediaError as error:
+        raise DataError(f"{condition.name} is measured of WAV files: {error}") from error
+    return Series([measure(sound) for sound in sounds], condition.hop)

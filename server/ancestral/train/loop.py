@@ -182,10 +182,9 @@ def validate(network: Network, state: State, validation: Split, training: Traini
     nats = dims = 0.0
     with torch.inference_mode():
         for first, size in validation.runs(count, VALIDATION_BATCH):
-            codes, conditions = validation.batch(range(first, first + size))
-            values = codes[..., : training.longest] if codes.dim() == 2 else codes
-            nats += float(network.nats_per_item(values, *conditions).double().sum())
-            dims += values.numel()
+            codes, conditions = validation.batch(range(first, first + size), training.longest)
+            nats += float(network.nats_per_item(codes, *conditions).double().sum())
+            dims += codes.numel()
     bits = -nats / (dims * math.log(2))
     if bits < state.best_bits:
         state.best_bits = bits

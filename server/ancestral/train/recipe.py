@@ -9,7 +9,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from ancestral.models.distaug import TRANSFORMATION
-from ancestral.store.manifest import Condition, Data, Part
+from ancestral.store.condition import Condition
+from ancestral.store.manifest import Data
+from ancestral.store.part import Part
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Above = Annotated[float, Field(gt=0, allow_inf_nan=False)]

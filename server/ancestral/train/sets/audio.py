@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from ancestral.media import MuLaw
-from ancestral.train.datasets import Array, DataSet, Split, named
+from ancestral.media import Linear, MuLaw
+from ancestral.train.datasets import Array, DataError, DataSet, Series, Split, named
 from ancestral.train.recipe import Recipe
 
 
@@ -55,4 +55,42 @@ def drum_one_shots(recipe: Recipe, arrays: dict[str, Array]) -> DataSet:
     )
     return DataSet(
         whole.take(training), whole.take(validation), whole.take(test), "Sonic Pi one-shots"
+    )
+
+
+TONES = ("ascending-2tone", "beep", "beeperr", "confbridge-join", "confbridge-leave",
+         "descending-2tone")  # fmt: skip
+EXCERPT = 4000  # samples of what is validated and tested on: half a second
+
+
+@named("one-voice")
+def one_voice(recipe: Recipe, arrays: dict[str, Array]) -> DataSet:
+    """Telephone prompts of one English voice, conditioned on frames as the recipe defines them.
+
+    Clips are padded with silence to whole frames, which are those of the whole clip. By name, every
+    tenth clip tests and the fifth after it validates, in excerpts of half a second; training reads
+    windows of `longest` samples. Signal tones are left out. Raises DataError.
+    """
+    codec = recipe.data.media_codec
+    assert isinstance(codec, MuLaw | Linear)
+    if len(recipe.conditions) != 1 or recipe.conditions[0].frames is None:
+        raise DataError("one-voice has one condition: a series whose frames the recipe defines")
+    measure = recipe.conditions[0].measure(recipe.data.sample_rate or 0)
+    assert measure is not None
+    codes, frames = [], []
+    for name, (a, b) in zip(arrays["names"], pairwise(arrays["offsets"]), strict=True):
+        if name not in TONES:
+            sound = np.pad(arrays["x"][a:b] / 32768.0, (0, -(b - a) % measure.hop))
+            codes.append(codec.encode(sound).astype(np.int16))
+            frames.append(measure(sound))
+    whole = Split(codes, (Series(frames, measure.hop),))
+    turn = np.arange(len(codes)) % 10
+    training, validation, test = (
+        whole.take(np.flatnonzero(m)) for m in ((turn != 0) & (turn != 5), turn == 5, turn == 0)
+    )
+    return DataSet(
+        training.windows(recipe.training.longest or EXCERPT),
+        validation.windows(EXCERPT),
+        test.windows(EXCERPT),
+        "prompts of one voice from the Asterisk core sounds",
     )

@@ -1,0 +1,38 @@
+"""Conditions that are given as files: arrays of numbers, or the recording that they describe."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy.typing as npt
+
+from ancestral.engine.conditions import ConditionError
+from ancestral.media import MediaError
+from ancestral.media.decode import media_type, read_sound
+from ancestral.media.npy import read_npy
+from ancestral.store.manifest import Manifest
+
+
+def read_condition(
+    body: bytes, name: str, manifest: Manifest, content_type: str | None = None
+) -> npt.NDArray[Any]:
+    """The values of the condition `name` in an NPY file, or the frames of a WAV file's sound.
+
+    A sound, mono and of the data's rate, is measured as the manifest's `frames` say: [channels,
+    ⌈T / hop⌉]. Raises ConditionError, which names the field.
+    """
+    entries = {entry.name: entry for entry in manifest.conditions}
+    if name not in entries:
+        takes = f"it takes {', '.join(entries)}" if entries else "it takes none"
+        raise ConditionError(name, f"the model has no such condition; {takes}")
+    try:
+        kind = media_type(body, content_type)
+        if kind == "npy":
+            return read_npy(body)
+        measure = entries[name].measure(manifest.data.sample_rate or 0)
+        if kind != "wav" or measure is None:
+            taken = "NPY" if measure is None else "NPY or WAV"
+            raise ConditionError(name, f"a file is {taken} here, not {kind.upper()}")
+        return measure(read_sound(body, manifest.data.sample_rate)[0])
+    except MediaError as error:
+        raise ConditionError(name, str(error)) from error

@@ -1,0 +1,92 @@
+"""Conditions given as files."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from tests.packages import publish
+
+import ancestral
+from ancestral.engine.conditions import ConditionError
+from ancestral.engine.model import Model
+from ancestral.engine.recordings import read_condition
+from ancestral.media.mel import LogMel
+
+SOUND = 0.5 * np.sin(np.arange(50) / 3)
+MEL = LogMel(rate=1000, hop=6, window=24, bands=3, lowest=0, highest=500, floor=1e-6)
+
+
+def wav(sound: np.ndarray = SOUND, rate: int = 1000) -> bytes:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, sound, rate, format="WAV", subtype="PCM_16")
+    return buffer.getvalue()
+
+
+def npy(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    root = tmp_path_factory.mktemp("store")
+    publish(root, "tiny-wavernn")
+    return ancestral.load("tiny-wavernn", root=root)
+
+
+def test_a_recording_stands_for_its_frames(model: Model) -> None:
+    found = read_condition(wav(), "mel", model.manifest)
+    np.testing.assert_allclose(found, MEL(SOUND), atol=1e-3)  # but for the 16 bits
+    stored = read_condition(npy(found), "mel", model.manifest)
+    np.testing.assert_array_equal(stored, found)
+
+
+def test_a_sound_is_scored_under_frames_that_reach_beyond_it(model: Model) -> None:
+    """As the padded sound, without what was padded: the model is causal."""
+    frames = MEL(SOUND)
+    codec = model.manifest.data.media_codec
+    assert codec is not None
+    codes = codec.encode(SOUND)
+    (alone,) = model.log_prob([codes], {"mel": frames})
+    (padded,) = model.log_prob([np.pad(codes, (0, 4), constant_values=3)], {"mel": frames})
+    assert alone.per_dim.shape == (50, 1)
+    np.testing.assert_allclose(alone.per_dim, padded.per_dim[:50], atol=1e-6)
+
+
+def test_sampling_lasts_as_long_as_the_frames(model: Model) -> None:
+    drawn = model.sample(1, 5, {"mel": MEL(SOUND)})
+    assert drawn.items[0].shape == (54,)
+    (score,) = model.log_prob([drawn.items[0]], {"mel": MEL(SOUND)})
+    assert score.log_prob == pytest.approx(drawn.log_prob[0], rel=1e-5)
+    with pytest.raises(ConditionError, match="cover 54 sites at a hop of 6, not 50"):
+        model.sample(1, 5, {"mel": MEL(SOUND)}, sites=50)
+
+
+@pytest.mark.parametrize(
+    ("body", "name", "words"),
+    [
+        (wav(rate=8000), "mel", "8000 Hz where 1000 Hz"),
+        (wav(np.stack([SOUND, SOUND], 1)), "mel", "mono"),
+        (b"\x89PNG\r\n\x1a\n", "mel", "NPY or WAV here, not PNG"),
+        (b"rubbish", "mel", "the bytes are no"),
+        (wav(), "label", "no such condition; it takes mel"),
+    ],
+)
+def test_other_files_are_refused(model: Model, body: bytes, name: str, words: str) -> None:
+    with pytest.raises(ConditionError, match=words) as found:
+        read_condition(body, name, model.manifest)
+    assert found.value.field == f"condition.{name}"
+
+
+def test_only_what_the_manifest_defines_is_measured(tmp_path: Path) -> None:
+    plain = {"name": "mel", "kind": "series", "channels": 3, "hop": 6}
+    publish(tmp_path, "tiny-wavernn", conditions=[plain])
+    manifest = ancestral.load("tiny-wavernn", root=tmp_path).manifest
+    assert read_condition(npy(np.zeros((3, 2))), "mel", manifest).shape == (3, 2)
+    with pytest.raises(ConditionError, match="a file is NPY here, not WAV"):
+        read_condition(wav(), "mel", manifest)
