@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ancestral"
 SHIPPED = Path(__file__).resolve().parents[2] / "models_store"
 
 
@@ -21,6 +22,7 @@ class Settings:
     packages: str = ""  # names served, with commas; empty: the default version of every one
     broker: str = ""  # redis://… or unix://…; empty: in memory, with a worker in this process
     lease_seconds: float = 30.0  # a worker silent for so long loses its jobs; beyond any turn
+    cache: Path = CACHE  # what is derived from packages once and kept; may be deleted at any time
     slots: int = 32  # running batch of one model, sequences
     queue_depth: int = 256  # jobs that may wait per model; more are refused with 429
     queue_full_status: int = 429  # or 503, which some proxies retry

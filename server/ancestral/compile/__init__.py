@@ -22,6 +22,7 @@ from ancestral.compile.errors import (
 )
 from ancestral.compile.graph import Graph, Node, Ref
 from ancestral.compile.program import Read, Ring, Step, StepProgram
+from ancestral.compile.tracing import Tracing
 
 __all__ = [
     "COMPILER_VERSION",
@@ -38,6 +39,7 @@ __all__ = [
     "Ring",
     "Step",
     "StepProgram",
+    "Tracing",
     "UnsupportedOperator",
     "compile_graph",
     "compile_network",

@@ -11,7 +11,6 @@ import numpy.typing as npt
 import torch
 
 import ancestral.compile.rules  # noqa: F401  (registers the operator rules)
-from ancestral.compile.capture import capture
 from ancestral.compile.causality import prove_causal
 from ancestral.compile.elements import ElementProgram, derive_elements
 from ancestral.compile.errors import CausalityError, CompileError
@@ -34,6 +33,7 @@ from ancestral.compile.rewriter import rewrite
 from ancestral.compile.rewritings import written_out
 from ancestral.compile.schedule import schedule
 from ancestral.compile.tracer import Tracer
+from ancestral.compile.tracing import Tracing
 from ancestral.compile.unrolled import UNROLLED
 from ancestral.models.data import ConditionSpec, DataSpec, whole_frames
 from ancestral.models.network import Network
@@ -74,6 +74,7 @@ def compile_network(
     network: Network,
     conditions: Sequence[ConditionSpec] = (),
     order: npt.NDArray[np.int64] | None = None,
+    tracing: Tracing | None = None,
 ) -> Program:
     """Derive the step program of a network in its generation order.
 
@@ -95,7 +96,7 @@ def compile_network(
     if isinstance(network, GraphNetwork):
         graph = whole_graph(network, example, dynamic)
     else:
-        graph = capture(network, tuple(example), dynamic)
+        graph = (tracing or Tracing())(network, tuple(example), dynamic)
     if not graph.batched:
         example = [value[:1] for value in example]
     return compile_graph(graph, example, codes, order)

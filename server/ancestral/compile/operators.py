@@ -16,6 +16,7 @@ from ancestral.compile.errors import CompileError
 from ancestral.compile.graph import ARITHMETIC, Graph, Node, Ref
 
 _NAMES = """
+__and__ __lshift__ __or__ __rshift__ __xor__
 abs absolute acos acosh add addbmm addcdiv addcmul addmm addmv alias all amax amin aminmax any
 arange argmax argmin argsort asin asinh atan atan2 atanh avg_pool1d avg_pool2d avg_pool3d
 adaptive_avg_pool1d adaptive_avg_pool2d baddbmm batch_norm bilinear bitwise_and bitwise_not

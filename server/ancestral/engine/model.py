@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -29,6 +30,7 @@ from ancestral.runtimes.naive import NaiveRuntime
 from ancestral.runtimes.reference import ReferenceRuntime
 from ancestral.runtimes.scorer import scorer_of
 from ancestral.settings import Settings
+from ancestral.store.graph_cache import CachedTracing, library
 from ancestral.store.package import Package, find, load_package
 
 SLOTS = 16  # running batch of a library call; further items wait their turn
@@ -95,12 +97,22 @@ class Model:
         with self._lock:
             if self._program is None and self._fallback_reason is None:
                 try:
-                    self._program = derive(self.network, self.conditions, self.order)
+                    self._program = derive(
+                        self.network, self.conditions, self.order, self._tracing()
+                    )
                 except (compiler.CausalityError, compiler.ParityError):
                     raise
                 except compiler.CompileError as error:
                     self._fallback_reason = str(error)
             return self._program
+
+    def _tracing(self) -> CachedTracing:
+        """Where the graph is kept: one entry for each version and order of a package."""
+        identity = [self.weights, library(), self.manifest.model_dump_json()]
+        key = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:32]
+        order = "" if self.order is None else hashlib.sha256(self.order.tobytes()).hexdigest()[:8]
+        folder = Settings.from_env().cache / "graphs" / f"{self.name}-{self.version}-{order}"
+        return CachedTracing(folder, key)
 
     @property
     def derived(self) -> bool:
@@ -126,12 +138,17 @@ class Model:
         return ReferenceRuntime(program, self.network, slots)
 
     @property
-    def fingerprint(self) -> str:
-        """What values are bit-exact under: package, compiler, runtime, precision, device."""
+    def weights(self) -> str:
+        """A digest of the weights."""
         if self._digest is None:
             self._digest = digest(self.network)
+        return self._digest
+
+    @property
+    def fingerprint(self) -> str:
+        """What values are bit-exact under: package, compiler, runtime, precision, device."""
         runtime = "reference" if self.derived else "naive"
-        return fingerprint(f"{self.name}/{self.version}", self._digest, runtime)
+        return fingerprint(f"{self.name}/{self.version}", self.weights, runtime)
 
     # Requests: orders, conditions, lengths, known values.
 

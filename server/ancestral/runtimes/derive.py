@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ancestral.compile import CompileError, ParityError, Program, compile_network
+from ancestral.compile import CompileError, ParityError, Program, Tracing, compile_network
 from ancestral.models.data import ConditionSpec, whole_frames
 from ancestral.models.network import Network
 from ancestral.runtimes.reference import new_batch
@@ -29,16 +29,20 @@ def derive(
     network: Network,
     conditions: Sequence[ConditionSpec] = (),
     order: npt.NDArray[np.int64] | None = None,
+    tracing: Tracing | None = None,
 ) -> Program:
     """The checked step program of a network; see `compile.compile_network` for the errors.
 
     Raises ParityError where the program's params are not the forward pass's.
     """
-    program = compile_network(network, conditions, order)
-    try:
-        check(program, network, conditions)
-    except RuntimeError as error:
-        raise CompileError(f"the step program does not run: {error}") from error
+    tracing = tracing or Tracing()
+    program = compile_network(network, conditions, order, tracing)
+    if not tracing.checked:
+        try:
+            check(program, network, conditions)
+        except RuntimeError as error:
+            raise CompileError(f"the step program does not run: {error}") from error
+        tracing.keep()
     return program
 
 
