@@ -86,7 +86,8 @@ class ReferenceRuntime:
         self._likelihood = network.likelihood
         self._device = torch.device(device)
         self._dtype = dtype
-        self._batch = new_batch(program, network, slots, dtype, self._device)
+        self._network = network
+        self._batch = self._new_batch(slots)
         self._states: list[SlotState | None] = [None] * slots
         self._conditions: list[tuple[Tensor, ...]] = [()] * slots
         self._running: list[SlotState] = []  # in the batch's order
@@ -107,6 +108,9 @@ class ReferenceRuntime:
     def slot_bytes(self, sites: int) -> int:
         own = SlotState.bytes_per_value * sites * self._data.dims_per_site
         return own + self._batch.slot_bytes(sites)
+
+    def _new_batch(self, slots: int) -> Batch:
+        return new_batch(self.program, self._network, slots, self._dtype, self._device)
 
     # ------------------------------------------------------------------ slots
 

@@ -1,0 +1,1 @@
+"""Step programs in compiled code (Numba): a flat table of operations, many sites per call."""

@@ -1,0 +1,327 @@
+"""A running batch of a step program in compiled code: its caches, its slots, its clocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from ancestral.compile.graph import Graph
+from ancestral.compile.program import Read, Step, StepProgram
+from ancestral.likelihoods import Likelihood
+from ancestral.runtimes.activations import activations
+from ancestral.runtimes.base import Sampling
+from ancestral.runtimes.native import draw
+from ancestral.runtimes.native import fields as f
+from ancestral.runtimes.native.interpreter import run
+from ancestral.runtimes.native.kernels import kernels
+from ancestral.runtimes.native.lowering import Lowering, RingStore, Weights
+from ancestral.runtimes.native.registers import Plan, plan
+from ancestral.runtimes.native.storage import Array, kept, padded, zeros
+from ancestral.runtimes.tables import Tables, tables_of
+
+KEYS_AT_ONCE = 64  # keys that attention scores together: capacities are multiples of it
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Sites that all running slots are to advance by, [n, sites, dims] each.
+
+    `values` holds what is fixed and is filled with what is drawn; `nats` is filled.
+    """
+
+    values: npt.NDArray[np.float64]
+    fixed: npt.NDArray[np.bool_]
+    nats: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What all running batches of a program share: its plan, its graph and its packed weights."""
+
+    plan: Plan
+    graph: Graph
+    weights: Weights
+
+
+_PREPARED: WeakKeyDictionary[StepProgram, dict[torch.dtype, Prepared]] = WeakKeyDictionary()
+
+
+def prepared(program: StepProgram, dtype: torch.dtype) -> Prepared:
+    """Made once for a program and a precision."""
+    known = _PREPARED.setdefault(program, {})
+    if dtype not in known:
+        graph = program.graph.to(dtype, "cpu").folded()
+        weights = Weights(graph.constants, _numpy(dtype))
+        known[dtype] = Prepared(plan(program), graph, weights)
+    return known[dtype]
+
+
+def _numpy(dtype: torch.dtype) -> np.dtype[Any]:
+    return np.dtype(np.float64 if dtype == torch.float64 else np.float32)
+
+
+class NativeBatch:
+    """Slots stand densely at indices 0 … n-1; those of a grid share the column."""
+
+    def __init__(
+        self,
+        program: StepProgram,
+        likelihood: Likelihood,
+        channels: int,
+        slots: int,
+        dtype: torch.dtype,
+    ) -> None:
+        self.program, self._slots = program, slots
+        self._shared = prepared(program, dtype)
+        self.graph = self._shared.graph
+        self._dtype, self._torch_dtype = _numpy(dtype), dtype
+        codes = torch.int64 if likelihood.discrete else dtype
+        self._tables = Tables(program, self.graph, slots, codes, torch.device("cpu"))
+        self._stand = np.zeros(f.STATE, dtype=np.int64)
+        self._stand[f.ALL_COLUMNS] = program.columns
+        self._stand[f.GRID] = program.space == "grid"
+        self._steps = {s.name: s for s in program.steps}
+        self._rings = self._new_rings()
+        self._keys: dict[str, Array] = {}
+        self._arrays: dict[int, Array] = {}  # tables, in this runtime's layout
+        self._capacity = program.rows * program.columns if program.space == "grid" else 1
+        self._lowered: Lowering | None = None
+        self.ranks = np.zeros(slots, dtype=np.int64)
+        vectors, size = program.params_shape
+        config = [*draw.describe(likelihood), vectors, channels, int(likelihood.joint)]
+        self._config = np.array(config, dtype=np.int64)
+        self._draws = (
+            np.zeros(slots, dtype=np.uint64),
+            np.zeros(slots, dtype=np.int64),
+            np.ones(slots),
+            np.zeros(slots, dtype=np.int64),
+            np.full(slots, 2.0),
+            zeros((max(size, 16),), np.float64),
+            np.zeros(max(channels, 1)),
+            np.zeros((max(channels, 1), 2)),
+        )  # seeds, items, temperatures, top_k, top_p, masses, a pixel, its noise
+        self._kernel = kernels(self._dtype).address
+        self._reserve(self._capacity)
+
+    # ------------------------------------------------------------------ memory
+
+    def _new_rings(self) -> dict[str, RingStore]:
+        """The rings, and a clock for every length there is: rows for grids, steps for time."""
+        clocks: dict[tuple[bool, int], int] = {}
+        found = {}
+        for step in self.program.steps:
+            if step.ring is not None:
+                clock = (step.space == "grid", step.ring.length)
+                clocks.setdefault(clock, len(clocks))
+                found[step.name] = RingStore(step, self._slots, self._dtype, clocks[clock])
+        self._by_row = np.array([grid for grid, _ in clocks], dtype=np.int64)
+        self._lengths = np.array([length for _, length in clocks], dtype=np.int64)
+        self._phases = np.zeros(len(clocks), dtype=np.int64)
+        return found
+
+    def _reserve(self, sites: int) -> None:
+        """Room for items of that many sites, and the tables of operations over it."""
+        if self._lowered is not None and sites <= self._capacity:
+            return
+        self._capacity = max(sites, self._capacity)
+        self._tables.read_constants(self._capacity)
+        for step in self.program.steps:
+            if step.kind == "attend":
+                self._grow_keys(step)
+        for table in tables_of(self.program):
+            if not table.fixed.item:
+                store = self._tables.store(table)
+                self._arrays[id(table)] = kept(store.numpy(), self._dtype)
+        self._lower()
+
+    def _grow_keys(self, step: Step) -> None:
+        capacity = -(-self._capacity // KEYS_AT_ONCE) * KEYS_AT_ONCE
+        heads, width = step.attrs["heads"], step.attrs["width"]
+        value_width = padded(step.attrs["value_width"])
+        for operand, shape in ((1, (width, capacity)), (2, (capacity, value_width))):
+            name = f"{step.name}/{operand}"
+            grown = zeros((self._slots, heads, *shape), self._dtype)
+            old = self._keys.get(name)
+            if old is not None:
+                grown[:, :, : old.shape[2], : old.shape[3]] = old
+            self._keys[name] = grown
+
+    def _lower(self) -> None:
+        """Rebuild the table of operations; the caches stay as they are.
+
+        Tables of a condition are not known before the first slot: until then nothing is built.
+        """
+        if all(id(table) in self._arrays for table in tables_of(self.program)):
+            self._build({key: (array, 0) for key, array in self._arrays.items()})
+
+    def _build(self, arrays: dict[int, tuple[Array, int]]) -> None:
+        low = Lowering(
+            self.program, self._shared.plan, self._shared.weights, self._slots, self._rings,
+            arrays, self._keys,
+        )  # fmt: skip
+        low.build()
+        self._lowered = low
+        self._operations = np.array(low.operations, dtype=np.int64).reshape(-1, f.FIELDS)
+        self._starts = np.array(low.starts, dtype=np.int64)
+        self._ends = np.array(low.ends, dtype=np.int64)
+        self._links = np.array(low.links, dtype=np.int64).reshape(-1, f.LINK)
+        self._segments = np.zeros((low.most_segments, 3), dtype=np.int64)
+        self._scratch = zeros((low.most_scratch,), self._dtype)
+
+    def slot_bytes(self, sites: int) -> int:
+        rings = sum(ring.array[:, 0].nbytes for ring in self._rings.values())
+        items = sum(self._arrays[key][0].nbytes for key in self._tables.items)
+        capacity = -(-sites // KEYS_AT_ONCE) * KEYS_AT_ONCE
+        keys = sum(
+            step.attrs["heads"] * (step.attrs["width"] + padded(step.attrs["value_width"]))
+            for step in self.program.steps
+            if step.kind == "attend"
+        )
+        return rings + items + keys * capacity * self._dtype.itemsize
+
+    # ------------------------------------------------------------------ slots
+
+    @property
+    def n(self) -> int:
+        return int(self._stand[f.N])
+
+    @property
+    def column(self) -> int:
+        return int(self._stand[f.AT_COLUMN])
+
+    def settle(self) -> None:
+        """Nothing is to be done after slots came or went."""
+
+    def aligned(self, rank: int) -> bool:
+        """Whether a slot at this rank can join now."""
+        grid = bool(self._stand[f.GRID])
+        return not grid or self.n == 0 or rank % self.program.columns == self.column
+
+    def open(
+        self, conditions: tuple[Tensor, ...], values: Tensor | None, rank: int, sites: int
+    ) -> Tensor | None:
+        """Put a new sequence at the end of the batch, its first `rank` sites known.
+
+        See `Caches.open`: the caches are filled from one teacher-forced pass.
+        """
+        at = self.n
+        self._stand[f.N] = at + 1
+        if at == 0 and self._stand[f.GRID]:
+            self._stand[f.AT_COLUMN] = rank % self.program.columns
+        self.ranks[at] = rank
+        self._read_condition(at, conditions, sites)
+        self._reserve(sites)
+        for ring in self._rings.values():
+            ring.array[:, at] = 0
+            ring.array[:, at, ..., : ring.step.payload] = self._fill(ring.step, at)
+        return None if values is None else self._prefill(at, conditions, values, rank)
+
+    def draws(self, at: int, seed: int, item: int, sampling: Sampling) -> None:
+        """How the slot at `at` draws."""
+        seeds, items, temperatures, top_ks, top_ps = self._draws[:5]
+        seeds[at], items[at], temperatures[at] = seed, item, sampling.temperature
+        top_ks[at] = sampling.top_k or 0
+        top_ps[at] = 2.0 if sampling.top_p is None else sampling.top_p
+
+    def _read_condition(self, at: int, conditions: tuple[Tensor, ...], sites: int) -> None:
+        """The tables that follow from a slot's condition."""
+        self._tables.read_items(at, conditions, sites)
+        changed = False
+        for key, store in self._tables.items.items():
+            array = self._arrays.get(key)
+            if array is None or array.shape != store.shape:
+                self._arrays[key] = kept(store.numpy(), self._dtype)
+                changed = True
+            else:
+                array[at] = store[at].numpy()
+        if changed:
+            self._lower()
+
+    def _fill(self, step: Step, at: int) -> Any:
+        fill = self._tables.fill(step.fill, at)
+        return fill.numpy() if isinstance(fill, Tensor) else fill
+
+    def close(self, at: int) -> None:
+        """Take a slot out of the batch; the last one moves into its place."""
+        last = self.n - 1
+        self._stand[f.N] = last
+        if at == last:
+            return
+        self.ranks[at] = self.ranks[last]
+        for numbers in self._draws[:5]:
+            numbers[at] = numbers[last]
+        for ring in self._rings.values():
+            ring.array[:, at] = ring.array[:, last]
+        for store in self._keys.values():
+            store[at] = store[last]
+        for key, items in self._tables.items.items():
+            items[at] = items[last]
+            self._arrays[key][at] = self._arrays[key][last]
+
+    def _prefill(
+        self, at: int, conditions: tuple[Tensor, ...], values: Tensor, rank: int
+    ) -> Tensor:
+        found, params = activations(self.program, self.graph, values, conditions, rank)
+        for name, ring in self._rings.items():
+            step, source = ring.step, found[name].numpy()
+            clock = int(self._phases[ring.phase])
+            if step.space == "flat":
+                for lag in range(1, ring.length + 1):
+                    index = rank - lag - step.lead[1]
+                    if 0 <= index < source.shape[0]:
+                        place = ring.array[(clock - lag) % ring.length, at]
+                        place[: step.payload] = source[index]
+                continue
+            row = rank // self.program.columns
+            for lag in range(ring.length):
+                index = row - lag - step.lead[0]
+                if 0 <= index < source.shape[0]:
+                    place = ring.array[(clock - lag) % ring.length, at]
+                    place[ring.left : ring.left + source.shape[1], : step.payload] = source[index]
+        self._prefill_keys(at, found, rank)
+        return params
+
+    def _prefill_keys(self, at: int, found: dict[str, Tensor], rank: int) -> None:
+        """Fill a slot's caches with the keys and values that sites before `rank` have added."""
+        for step in self.program.steps:
+            if step.kind != "attend":
+                continue
+            reach, lead, heads = step.attrs["reach"], step.lead[1], step.attrs["heads"]
+            for operand in (1, 2):
+                read = step.operands[operand]
+                assert isinstance(read, Read)
+                source = found[read.source].numpy()
+                source = source if read.pmap is None else source[:, read.pmap]
+                store = self._keys[f"{step.name}/{operand}"][at]
+                # key j is element j + shift of its source; see KeyCaches.prefill
+                shift = lead - self._steps[read.source].lead[1] - reach - read.taps[0][0]
+                first, last = max(-shift, 0), min(rank - lead + reach, len(source) - shift)
+                if last <= first:
+                    continue
+                keys = source[first + shift : last + shift].reshape(last - first, heads, -1)
+                if operand == 1:
+                    store[:, :, first:last] = keys.transpose(1, 2, 0)
+                else:
+                    store[:, first:last, : keys.shape[2]] = keys.transpose(1, 0, 2)
+
+    # ------------------------------------------------------------------ stepping
+
+    def run(self, sites: int, chunk: Chunk) -> None:
+        """Advance every slot by so many sites."""
+        tables = tuple(
+            int(table.ctypes.data)
+            for table in (
+                self._operations, self._starts, self._ends, self._links, self._segments,
+                self._scratch, self._stand, self.ranks, self._phases, self._lengths, self._by_row,
+            )
+        )  # fmt: skip
+        run(
+            self._dtype.type(0), self._kernel, sites, self.program.subs, tables, len(self._lengths),
+            self._config, self._draws, (chunk.values, chunk.fixed, chunk.nats),
+        )  # fmt: skip

@@ -1,0 +1,49 @@
+"""Where compiled code is kept: a folder of the user's, one for each state of these sources.
+
+Numba keeps compiled code beside the source and looks at that one file's date only. A server may be
+installed where it cannot write, and the code of one function is spread over the files here.
+`NUMBA_CACHE_DIR` has its usual meaning.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba import config
+
+
+def folder() -> Path:
+    """The folder of this version's compiled code."""
+    found = hashlib.sha256(numba.__version__.encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        found.update(path.read_bytes())
+    given = os.environ.get("NUMBA_CACHE_DIR")
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    root = Path(given) if given else home / "ancestral" / "native"
+    return root / found.hexdigest()[:16]
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """The function compiled without the interpreter lock, kept on disk where that is possible."""
+    return _kept(lambda cache: numba.njit(nogil=True, cache=cache)(function))
+
+
+def compiled_for_c(function: Callable[..., Any], signature: Any) -> Any:
+    """The same for a function that is called by its `address`."""
+    return _kept(lambda cache: numba.cfunc(signature, cache=cache)(function))
+
+
+def _kept(compile_: Callable[[bool], Any]) -> Any:
+    before = config.CACHE_DIR
+    config.CACHE_DIR = str(folder())
+    try:
+        return compile_(True)
+    except RuntimeError:  # nowhere to write: compiled anew in every process
+        return compile_(False)
+    finally:
+        config.CACHE_DIR = before

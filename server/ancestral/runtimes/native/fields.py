@@ -1,0 +1,37 @@
+"""The table of operations: one row of 64-bit integers each, a head and up to four operands.
+
+An operand is an address that follows from where the batch stands. For a slot and the shared column
+it is `BASE` + slot · `SLOT` + column · `COLUMN` + what its `MODE` adds:
+
+    PLAIN    nothing
+    RING     the place `LAG` steps or rows back in a ring, · `PLACE`; `PHASE` numbers the ring's clock
+    BY_RANK  max(rank − LAG, 0) · PLACE, a table over the slot's own sites
+    BY_ROW   max(row − LAG, 0) · PLACE, a table over its own rows
+    WRAP     as RING, at the column `AUX` sites on in raster order
+
+In a row operation the column is 0, and `COLUMN` leads from one column of the row to the next.
+"""
+
+from __future__ import annotations
+
+# the head of an operation
+KIND, CODE, COUNT, LOW, HIGH, COLUMNS, EXTRA, DENSE, OPERANDS = range(9)
+# an operand
+BASE, SLOT, COLUMN, MODE, PLACE, LAG, PHASE, AUX = range(8)
+OPERAND = 8
+FIELDS = OPERANDS + 4 * OPERAND
+OUT, X, Y, Z = (OPERANDS + i * OPERAND for i in range(4))
+
+PLAIN, RING, BY_RANK, BY_ROW, WRAP = range(5)
+
+(POINTWISE, PRODUCT, COPY, GATHER, SCATTER, EMBED, ONE_HOT, NORM, REFILL, SITE_LINEAR, REDUCE,
+ CUMSUM, ATTEND, SCORES, SOFTMAX_KEYS, MIX, KEYED) = range(17)  # fmt: skip
+
+# a product's head in place of its operand Y: where its segments lie in the table of links
+FIRST, SEGMENTS, WEIGHTS, PANEL_BYTES, PANELS, BIAS = range(6)
+ELEMENTS = OPERAND  # a link is an operand and its number of elements
+LINK = OPERAND + 1
+
+# where the batch stands
+N, AT_COLUMN, ALL_COLUMNS, GRID = range(4)
+STATE = 4

@@ -1,0 +1,80 @@
+"""The vectorised inner loops, compiled as one function per element type and called by its address.
+
+Numba optimises a function once for every function that leads to it. Behind an address these loops
+are compiled once: `kernel(which, ten integers)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+from ancestral.runtimes.native import lanes
+from ancestral.runtimes.native.attention import weighted
+from ancestral.runtimes.native.cache import compiled_for_c
+from ancestral.runtimes.native.lanes import INT, LANES, Body, bytes_of, call_kernel
+from ancestral.runtimes.native.pointwise import exp_of_doubles, vectors
+from ancestral.runtimes.native.products import tile
+
+# rows and panels of the tiles that there are
+TILES = ((1, 8), (1, 4), (1, 2), (1, 1), (2, 4), (2, 2), (2, 1), (4, 4), (4, 2), (4, 1), (8, 2),
+         (8, 1))  # fmt: skip
+ROUTINES: tuple[Body, ...] = (vectors, weighted, exp_of_doubles, *(tile(r, p) for r, p in TILES))
+
+
+def _switch(b: ir.IRBuilder, of: ir.Type, args: Sequence[ir.Value]) -> None:
+    """Calls the routine of that number; each is a function of its own."""
+    end = b.append_basic_block("end")
+    switch = b.switch(args[0], end)
+    for number, body in enumerate(ROUTINES):
+        function = ir.Function(
+            b.module, ir.FunctionType(ir.VoidType(), [INT] * 10), f"ancestral.{number}"
+        )
+        function.linkage = "internal"
+        function.attributes.add("noinline")
+        inner = ir.IRBuilder(function.append_basic_block("entry"))
+        body(inner, of, function.args)
+        inner.ret_void()
+        block = b.append_basic_block()
+        switch.add_case(lanes.number(b, number), block)
+        b.position_at_end(block)
+        b.call(function, args[1:])
+        b.branch(end)
+    b.position_at_end(end)
+
+
+def _entry(of: Any) -> Any:
+    def typer(
+        context: Any, which: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any,
+        i: Any, j: Any,
+    ) -> Any:  # fmt: skip
+        def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+            _switch(builder, lanes.element(of), args)
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * 11), codegen
+
+    return intrinsic(typer)
+
+
+_singles, _doubles = _entry(types.float32), _entry(types.float64)
+
+
+def _single(which, a, b, c, d, e, f, g, h, i, j):
+    _singles(which, a, b, c, d, e, f, g, h, i, j)
+
+
+def _double(which, a, b, c, d, e, f, g, h, i, j):
+    _doubles(which, a, b, c, d, e, f, g, h, i, j)
+
+
+@cache
+def kernels(dtype: np.dtype[Any]) -> Any:
+    """The compiled kernels of an element type; their `address` is what compiled code calls."""
+    return compiled_for_c(_single if dtype == np.float32 else _double, types.void(*[types.int64] * 11))

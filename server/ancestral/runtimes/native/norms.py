@@ -1,0 +1,105 @@
+"""Normalisations and reductions over one site's payload, each in one fixed order of additions."""
+
+from __future__ import annotations
+
+import math
+
+from numba import njit
+
+from ancestral.runtimes.native.memory import integer, load, store
+
+SUM, MEAN, AMAX, AMIN, LOGSUMEXP, SOFTMAX, LOG_SOFTMAX = range(7)
+REDUCTIONS = {
+    "sum": SUM,
+    "mean": MEAN,
+    "amax": AMAX,
+    "amin": AMIN,
+    "logsumexp": LOGSUMEXP,
+    "softmax": SOFTMAX,
+    "log-softmax": LOG_SOFTMAX,
+}
+
+
+@njit
+def _sum(like, x, count, mean, square):
+    """Σ (x − mean), or of its square, in eight interleaved sums: their order is fixed."""
+    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = like - like
+    for i in range(0, count - 7, 8):
+        a, b = load(like, x, i) - mean, load(like, x, i + 1) - mean
+        c, d = load(like, x, i + 2) - mean, load(like, x, i + 3) - mean
+        e, f = load(like, x, i + 4) - mean, load(like, x, i + 5) - mean
+        g, h = load(like, x, i + 6) - mean, load(like, x, i + 7) - mean
+        if square:
+            a, b, c, d, e, f, g, h = a * a, b * b, c * c, d * d, e * e, f * f, g * g, h * h
+        s0, s1, s2, s3 = s0 + a, s1 + b, s2 + c, s3 + d
+        s4, s5, s6, s7 = s4 + e, s5 + f, s6 + g, s7 + h
+    total = ((s0 + s4) + (s1 + s5)) + ((s2 + s6) + (s3 + s7))
+    for i in range(count - count % 8, count):
+        a = load(like, x, i) - mean
+        total += a * a if square else a
+    return total
+
+
+@njit
+def norm(like, x, out, groups, inner, extra):
+    """Layer norm of [groups, inner], or root-mean-square norm.
+
+    At `extra`: address of the scale (0: none), of the bias, of eps, and 1 where the mean is kept.
+    """
+    scale, bias, keep_mean = integer(extra, 0), integer(extra, 1), integer(extra, 3)
+    eps = load(like, integer(extra, 2), 0)
+    size = like - like + inner
+    for group in range(groups):
+        place = group * inner
+        start = x + place * (integer(extra, 4))
+        mean = like - like
+        if not keep_mean:
+            mean = _sum(like, start, inner, like - like, False) / size
+        variance = _sum(like, start, inner, mean, True) / size
+        factor = (like - like + 1) / math.sqrt(variance + eps)
+        for i in range(inner):
+            value = (load(like, start, i) - mean) * factor
+            if scale:
+                value *= load(like, scale, i)
+            if bias:
+                value += load(like, bias, i)
+            store(like, out, place + i, value)
+
+
+@njit
+def _reduced(like, code, x, first, size, stride):
+    """One reduction over `size` elements at distance `stride`."""
+    best = load(like, x, first)
+    for k in range(1, size):
+        value = load(like, x, first + k * stride)
+        if (value > best) != (code == AMIN):
+            best = value
+    if code == AMAX or code == AMIN:
+        return best
+    total = like - like
+    for k in range(size):
+        value = load(like, x, first + k * stride)
+        total += value if code <= MEAN else math.exp(value - best)
+    if code == SUM:
+        return total
+    if code == MEAN:
+        return total / (like - like + size)
+    return best + math.log(total)
+
+
+@njit
+def reduce(like, code, x, out, extra):
+    """Reduce, or normalise, the middle of [before, axis, behind]; the three are at `extra`."""
+    before, size, behind = integer(extra, 0), integer(extra, 1), integer(extra, 2)
+    for a in range(before):
+        for c in range(behind):
+            first = a * size * behind + c
+            found = _reduced(like, min(code, LOGSUMEXP), x, first, size, behind)
+            if code <= LOGSUMEXP:
+                store(like, out, a * behind + c, found)
+                continue
+            for k in range(size):
+                value = load(like, x, first + k * behind) - found
+                if code == SOFTMAX:
+                    value = math.exp(value)
+                store(like, out, first + k * behind, value)
