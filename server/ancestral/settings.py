@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ancestral"
+RUNTIMES = ("native", "reference", "naive")
 SHIPPED = Path(__file__).resolve().parents[2] / "models_store"
 
 
@@ -23,6 +24,7 @@ class Settings:
     broker: str = ""  # redis://… or unix://…; empty: in memory, with a worker in this process
     lease_seconds: float = 30.0  # a worker silent for so long loses its jobs; beyond any turn
     cache: Path = CACHE  # what is derived from packages once and kept; may be deleted at any time
+    runtime: str = "reference"  # what samples: native, reference or naive
     slots: int = 32  # running batch of one model, sequences
     queue_depth: int = 256  # jobs that may wait per model; more are refused with 429
     queue_full_status: int = 429  # or 503, which some proxies retry
@@ -42,6 +44,10 @@ class Settings:
         if self.queue_full_status not in (429, 503):
             raise ValueError(
                 f"ANCESTRAL_QUEUE_FULL_STATUS must be 429 or 503, not {self.queue_full_status}"
+            )
+        if self.runtime not in RUNTIMES:
+            raise ValueError(
+                f"ANCESTRAL_RUNTIME must be one of {', '.join(RUNTIMES)}, not {self.runtime}"
             )
         if self.log_format not in ("text", "json"):
             raise ValueError(f"ANCESTRAL_LOG_FORMAT must be text or json, not {self.log_format}")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import ancestral
-from ancestral.engine.model import RuntimeKind
+from ancestral.engine.runtimes import RuntimeKind
 from ancestral.engine.verify import verify
 from ancestral.store.package import list_packages
 

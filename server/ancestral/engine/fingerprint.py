@@ -19,9 +19,18 @@ def digest(network: Network) -> str:
     return found.hexdigest()[:12]
 
 
+PRECISION = {"native": "float32", "reference": "float64", "naive": "float64"}
+
+
 def fingerprint(package: str, weights: str, runtime: str) -> str:
-    """One line; `package` is NAME/VERSION. Sampling runs in float64 on the CPU."""
-    return (
-        f"{package}:{weights} compiler-{COMPILER_VERSION} "
-        f"{runtime}-torch-{torch.__version__} float64 cpu"
-    )
+    """One line; `package` is NAME/VERSION. Sampling runs on the CPU.
+
+    The native runtime's rounding follows from its own sources, the others' from torch.
+    """
+    if runtime == "native":
+        from ancestral.runtimes.native import VERSION
+
+        engine = f"native-{VERSION}"
+    else:
+        engine = f"{runtime}-torch-{torch.__version__}"
+    return f"{package}:{weights} compiler-{COMPILER_VERSION} {engine} {PRECISION[runtime]} cpu"

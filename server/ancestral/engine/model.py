@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -20,14 +20,13 @@ from ancestral.engine.fingerprint import digest, fingerprint
 from ancestral.engine.known import KnownError, known_by_site
 from ancestral.engine.length import sites_of
 from ancestral.engine.orders import OrderError, order_for_hole
+from ancestral.engine.runtimes import RuntimeKind, new_runtime, runtime_of
 from ancestral.engine.sampling import Chunk, Samples, bits_per_dim, collect, drive, fresh_seed
 from ancestral.engine.scoring import Score, checked_item, item_list, score_of
 from ancestral.runtimes.base import Runtime, Sampling, SlotRequest
 from ancestral.runtimes.derive import derive
 from ancestral.runtimes.embedder import chosen_layer, embed
 from ancestral.runtimes.ensemble import EnsembleRuntime, chosen_member
-from ancestral.runtimes.naive import NaiveRuntime
-from ancestral.runtimes.reference import ReferenceRuntime
 from ancestral.runtimes.scorer import scorer_of
 from ancestral.settings import Settings
 from ancestral.store.graph_cache import CachedTracing, library
@@ -37,22 +36,27 @@ SLOTS = 16  # running batch of a library call; further items wait their turn
 SAMPLE_SITES = 256  # sites per step where nobody watches
 STREAM_SITES = 16  # sites per step, and so per chunk, of `Model.stream`
 
-RuntimeKind = Literal["reference", "naive"]
 Condition = Mapping[str, Any]
 
 
 def load(
-    name_or_path: str | Path, root: str | Path | None = None, version: int | None = None
+    name_or_path: str | Path,
+    root: str | Path | None = None,
+    version: int | None = None,
+    runtime: RuntimeKind | None = None,
 ) -> Model:
     """The model NAME, NAME/VERSION or at a package's folder; `root` defaults to the settings'.
+
+    `runtime` is what samples where a program has been derived and it has all that the program
+    needs; it defaults to the settings', too.
 
     Raises PackageError naming the file at fault.
     """
     path = Path(name_or_path)
     if root is None and (path / "model.json").is_file():
-        return Model(load_package(path))
+        return Model(load_package(path), runtime)
     folder = Settings.from_env().models if root is None else Path(root)
-    return Model(load_package(find(str(name_or_path), folder, version)))
+    return Model(load_package(find(str(name_or_path), folder, version)), runtime)
 
 
 class Model:
@@ -61,8 +65,9 @@ class Model:
     An ensemble over orders has a model of its own for each, in `members`.
     """
 
-    def __init__(self, package: Package) -> None:
+    def __init__(self, package: Package, runtime: RuntimeKind | None = None) -> None:
         self.package = package
+        self._kind = cast(RuntimeKind, runtime or Settings.from_env().runtime)
         self.manifest = package.manifest
         self.name: str = package.manifest.name
         self.version: int = package.manifest.version
@@ -71,7 +76,9 @@ class Model:
         self.network = package.network.eval()
         self.conditions = package.conditions
         self.order = package.order
-        self.members = tuple(Model(package.for_order(name)) for name in self.manifest.orders)
+        self.members = tuple(
+            Model(package.for_order(name), runtime) for name in self.manifest.orders
+        )
         self.scorer = scorer_of(self.network, self.conditions, self.order)
         reference = package.manifest.reference
         self._reference = np.array(() if reference is None else reference.scores)
@@ -128,14 +135,20 @@ class Model:
             return next((reason for reason in reasons if reason is not None), None)
         return None if self.derived else self._fallback_reason
 
-    def new_runtime(self, slots: int, kind: RuntimeKind = "reference") -> Runtime:
-        """A runtime with its own running batch, in float64: rounding flips no value."""
+    @property
+    def runtime(self) -> RuntimeKind:
+        """The runtime that samples: the one asked for, or what stands in for it."""
+        if self.members:
+            return self.members[0].runtime
+        return runtime_of(self._kind, self.program, self.network)
+
+    def new_runtime(self, slots: int, kind: RuntimeKind | None = None) -> Runtime:
+        """A runtime with its own running batch; `kind` overrides the model's own."""
         if self.members:
             return EnsembleRuntime(slots, [partial(m.new_runtime, kind=kind) for m in self.members])
-        program = self.program if kind == "reference" else None
-        if program is None:
-            return NaiveRuntime(self.network, slots, order=self.order)
-        return ReferenceRuntime(program, self.network, slots)
+        kind = self._kind if kind is None else kind
+        program = None if kind == "naive" else self.program
+        return new_runtime(kind, program, self.network, slots, self.order)
 
     @property
     def weights(self) -> str:
@@ -147,8 +160,7 @@ class Model:
     @property
     def fingerprint(self) -> str:
         """What values are bit-exact under: package, compiler, runtime, precision, device."""
-        runtime = "reference" if self.derived else "naive"
-        return fingerprint(f"{self.name}/{self.version}", self.weights, runtime)
+        return fingerprint(f"{self.name}/{self.version}", self.weights, self.runtime)
 
     # Requests: orders, conditions, lengths, known values.
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ancestral.engine.model import Model, RuntimeKind
+from ancestral.engine.model import Model
 from ancestral.engine.parity import (
     Drawn,
     finish,
@@ -17,6 +17,7 @@ from ancestral.engine.parity import (
     forward_params,
     random_values,
 )
+from ancestral.engine.runtimes import RuntimeKind
 from ancestral.runtimes.base import Sampling, SlotRequest, Values
 
 FLOAT64_LIMIT = 1e-10  # of the params' scale
@@ -41,7 +42,7 @@ class Probe:
 
     def __init__(self, model: Model, kind: RuntimeKind, sites: int) -> None:
         self.model = model
-        self.kind = kind
+        self.kind = model.runtime if kind == "native" else kind
         self.sites = sites
         self.naive = kind == "naive" or not model.derived
         drawn = min(NAIVE_SITES, sites) if self.naive else sites
@@ -70,13 +71,18 @@ class Probe:
         runtime = self.model.new_runtime(1, self.kind)
         return finish(runtime, runtime.open(request), self.sites)
 
+    def _nats_limit(self, nats: npt.NDArray[np.float64]) -> float:
+        """By the precision that the runtime computes in."""
+        limit = FLOAT32_LIMIT if self.kind == "native" else FLOAT64_LIMIT
+        return limit * max(1.0, float(np.abs(nats).max()))
+
     def one_likelihood(self, alone: Drawn) -> Iterator[Check]:
         model = self.model
         exact = model.likelihood.log_prob(
             forward_params(model, alone.values, torch.float64), torch.from_numpy(alone.values)
         )
         error = float(np.abs(alone.log_prob - exact.numpy()).max())
-        limit = _nats_limit(exact.numpy())
+        limit = self._nats_limit(exact.numpy())
         yield Check(
             "one likelihood, by site", error <= limit, error, limit, "nats; forward in float64"
         )
@@ -101,7 +107,7 @@ class Probe:
         among = finish(runtime, slot, self.sites, [a for a in seen if a.slot == slot])
         differing = _differing(among.values, alone.values)
         error = float(np.abs(among.log_prob - alone.log_prob).max())
-        limit = _nats_limit(alone.log_prob)
+        limit = self._nats_limit(alone.log_prob)
         return Check(
             "neighbour independence",
             differing == 0 and error <= limit,
@@ -143,7 +149,7 @@ class Probe:
             (replayed.log_prob == alone.log_prob).all()
         )
         error = float(np.abs(given.log_prob - alone.log_prob).max())
-        limit = _nats_limit(alone.log_prob)
+        limit = self._nats_limit(alone.log_prob)
         return Check(
             "prefix and replay",
             differing == 0 and error <= limit and exact,
@@ -159,7 +165,3 @@ def _differing(found: Values, wanted: Values) -> int:
     if wanted.dtype.kind != "f":
         return int((found != wanted).sum())
     return int((~np.isclose(found, wanted, rtol=FLOAT64_LIMIT, atol=FLOAT64_LIMIT)).sum())
-
-
-def _nats_limit(nats: npt.NDArray[np.float64]) -> float:
-    return FLOAT64_LIMIT * max(1.0, float(np.abs(nats).max()))

@@ -19,7 +19,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ancestral.compile import CausalityError, ParityError, Program
-from ancestral.engine.model import Model, RuntimeKind
+from ancestral.engine.model import Model
 from ancestral.engine.parity import (
     finish,
     first_conditions,
@@ -28,6 +28,7 @@ from ancestral.engine.parity import (
     step_params,
 )
 from ancestral.engine.probe import FLOAT32_LIMIT, FLOAT64_LIMIT, Check, Probe
+from ancestral.engine.runtimes import RuntimeKind
 from ancestral.models.data import whole_frames
 from ancestral.runtimes.base import SlotRequest
 from ancestral.runtimes.reference import ReferenceRuntime
@@ -77,7 +78,7 @@ def run_checks(
     if model.members:
         yield from _ensemble_checks(model, kind, length)
         return
-    if kind == "reference":
+    if kind != "naive":
         try:
             program = model.program
         except (CausalityError, ParityError) as error:

@@ -18,7 +18,7 @@ from torch import Tensor
 from ancestral.compile import CompileError, ParityError, Program, Tracing, compile_network
 from ancestral.models.data import ConditionSpec, whole_frames
 from ancestral.models.network import Network
-from ancestral.runtimes.reference import new_batch
+from ancestral.runtimes.reference import Batch, new_batch
 
 PARITY = 1e-10  # of the params' scale, in float64
 _WINDOW = 48  # sites stepped at either end of an open-ended item or a vector
@@ -78,13 +78,16 @@ def step_params(
     first: int = 0,
     last: int | None = None,
     dtype: torch.dtype = torch.float64,
+    batch: Batch | None = None,
 ) -> Tensor:
     """Params [last − first, D, P] of the step program along `values` [S, C], by rank.
 
-    Sites before `first` are prefilled by one teacher-forced pass, the rest stepped.
+    Sites before `first` are prefilled by one teacher-forced pass, the rest stepped, in an empty
+    `batch` of that program and precision (None: the reference runtime's).
     """
     last = len(values) if last is None else last
-    batch = new_batch(program, network, 1, dtype, torch.device("cpu"))
+    if batch is None:
+        batch = new_batch(program, network, 1, dtype, torch.device("cpu"))
     cast = tuple(c.to(dtype) if c.is_floating_point() else c for c in conditions)
     item = _item(program, network, values, dtype) if first else None
     batch.open(cast, item, first, len(values))

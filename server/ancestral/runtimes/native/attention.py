@@ -7,7 +7,6 @@ batch: a slot's bits are its own.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from llvmlite import ir
@@ -55,7 +54,6 @@ def weighted(b: ir.IRBuilder, of: ir.Type, args: Sequence[ir.Value]) -> None:
             lanes.store(b, b.load(total), b.add(b.add(out, offset), lanes.number(b, i * wide)))
 
 
-
 @njit
 def softmax(like, kernel, scores, count):
     """exp(score − max) in place; returns their sum."""
@@ -99,8 +97,10 @@ def attend(like, kernel, extra, slot, rank, q, k, v, out, scratch):
             for i in range(value_width):
                 at = newest * row + i
                 store(like, head_values, at, load(like, v, head * value_width + i))
-        call_kernel(kernel, WEIGHTED, q + head * width * size, head_keys, capacity * size, width, count, scratch,
-                 0, 0, 0, 0)  # fmt: skip
+        call_kernel(
+            kernel, WEIGHTED, q + head * width * size, head_keys, capacity * size, width, count,
+            scratch, 0, 0, 0, 0,
+        )  # fmt: skip
         for j in range(count):
             score = load(like, scratch, j) * scale
             if mask:
@@ -109,6 +109,19 @@ def attend(like, kernel, extra, slot, rank, q, k, v, out, scratch):
         total = softmax(like, kernel, scratch, count)
         # behind the scores lies room for one head's result
         found = scratch + capacity * size
-        call_kernel(kernel, WEIGHTED, scratch, head_values, row * size, count, value_width, found, 0, 0, 0, 0)
+        call_kernel(
+            kernel,
+            WEIGHTED,
+            scratch,
+            head_values,
+            row * size,
+            count,
+            value_width,
+            found,
+            0,
+            0,
+            0,
+            0,
+        )
         for i in range(value_width):
             store(like, out, head * value_width + i, load(like, found, i) / total)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -16,14 +17,15 @@ from ancestral.compile.program import Read, Step, StepProgram
 from ancestral.likelihoods import Likelihood
 from ancestral.runtimes.activations import activations
 from ancestral.runtimes.base import Sampling
+from ancestral.runtimes.lattice import Draw
 from ancestral.runtimes.native import draw
 from ancestral.runtimes.native import fields as f
-from ancestral.runtimes.native.interpreter import run
+from ancestral.runtimes.native.interpreter import located, run, run_end, run_part
 from ancestral.runtimes.native.kernels import kernels
 from ancestral.runtimes.native.lowering import Lowering, RingStore, Weights
 from ancestral.runtimes.native.registers import Plan, plan
 from ancestral.runtimes.native.storage import Array, kept, padded, zeros
-from ancestral.runtimes.tables import Tables, tables_of
+from ancestral.runtimes.tables import Tables, by_site, tables_of
 
 KEYS_AT_ONCE = 64  # keys that attention scores together: capacities are multiples of it
 
@@ -79,7 +81,7 @@ class NativeBatch:
     ) -> None:
         self.program, self._slots = program, slots
         self._shared = prepared(program, dtype)
-        self.graph = self._shared.graph
+        self.graph: Graph = self._shared.graph
         self._dtype, self._torch_dtype = _numpy(dtype), dtype
         codes = torch.int64 if likelihood.discrete else dtype
         self._tables = Tables(program, self.graph, slots, codes, torch.device("cpu"))
@@ -95,7 +97,7 @@ class NativeBatch:
         self.ranks = np.zeros(slots, dtype=np.int64)
         vectors, size = program.params_shape
         config = [*draw.describe(likelihood), vectors, channels, int(likelihood.joint)]
-        self._config = np.array(config, dtype=np.int64)
+        self._config: Array = np.array(config, dtype=np.int64)
         self._draws = (
             np.zeros(slots, dtype=np.uint64),
             np.zeros(slots, dtype=np.int64),
@@ -138,6 +140,9 @@ class NativeBatch:
             if not table.fixed.item:
                 store = self._tables.store(table)
                 self._arrays[id(table)] = kept(store.numpy(), self._dtype)
+            elif id(table) not in self._arrays:  # as long as in the example until a slot opens
+                shape = by_site(table.fixed.tensor, table).shape
+                self._arrays[id(table)] = zeros((self._slots, *shape), self._dtype)
         self._lower()
 
     def _grow_keys(self, step: Step) -> None:
@@ -153,17 +158,10 @@ class NativeBatch:
             self._keys[name] = grown
 
     def _lower(self) -> None:
-        """Rebuild the table of operations; the caches stay as they are.
-
-        Tables of a condition are not known before the first slot: until then nothing is built.
-        """
-        if all(id(table) in self._arrays for table in tables_of(self.program)):
-            self._build({key: (array, 0) for key, array in self._arrays.items()})
-
-    def _build(self, arrays: dict[int, tuple[Array, int]]) -> None:
+        """Build the table of operations over the caches as they are."""
         low = Lowering(
             self.program, self._shared.plan, self._shared.weights, self._slots, self._rings,
-            arrays, self._keys,
+            self._arrays, self._keys,
         )  # fmt: skip
         low.build()
         self._lowered = low
@@ -175,15 +173,15 @@ class NativeBatch:
         self._scratch = zeros((low.most_scratch,), self._dtype)
 
     def slot_bytes(self, sites: int) -> int:
-        rings = sum(ring.array[:, 0].nbytes for ring in self._rings.values())
-        items = sum(self._arrays[key][0].nbytes for key in self._tables.items)
+        rings: int = sum(ring.array[:, 0].nbytes for ring in self._rings.values())
+        items: int = sum(self._arrays[key][0].nbytes for key in self._tables.items)
         capacity = -(-sites // KEYS_AT_ONCE) * KEYS_AT_ONCE
         keys = sum(
             step.attrs["heads"] * (step.attrs["width"] + padded(step.attrs["value_width"]))
             for step in self.program.steps
             if step.kind == "attend"
         )
-        return rings + items + keys * capacity * self._dtype.itemsize
+        return rings + items + int(keys) * capacity * self._dtype.itemsize
 
     # ------------------------------------------------------------------ slots
 
@@ -201,7 +199,7 @@ class NativeBatch:
     def aligned(self, rank: int) -> bool:
         """Whether a slot at this rank can join now."""
         grid = bool(self._stand[f.GRID])
-        return not grid or self.n == 0 or rank % self.program.columns == self.column
+        return bool(not grid or self.n == 0 or rank % self.program.columns == self.column)
 
     def open(
         self, conditions: tuple[Tensor, ...], values: Tensor | None, rank: int, sites: int
@@ -314,14 +312,44 @@ class NativeBatch:
 
     def run(self, sites: int, chunk: Chunk) -> None:
         """Advance every slot by so many sites."""
-        tables = tuple(
+        run(
+            self._dtype.type(0), self._kernel, sites, self.program.subs, self._addresses(),
+            len(self._lengths), self._config, self._draws,
+            (chunk.values, chunk.fixed, chunk.nats),
+        )  # fmt: skip
+
+    def step(self, draw: Draw) -> None:
+        """One site of every running slot, its values drawn by `draw`; see `Lattice.step`."""
+        like, tables, starts = self._dtype.type(0), self._addresses(), self._starts.tolist()
+        vectors, size = self.program.params_shape
+        if self._stand[f.GRID] and self.column == 0:
+            run_part(like, self._kernel, starts[0], starts[1], tables)
+        given = 0
+        for sub in range(self.program.subs + 1):
+            run_part(like, self._kernel, starts[1 + sub], starts[2 + sub], tables)
+            if sub == self.program.subs:
+                break
+            params = np.stack(
+                [self._view(located(tables, 0, i), vectors * size).copy() for i in range(self.n)]
+            )
+            values = draw(sub, torch.from_numpy(params).reshape(self.n, vectors, size)).numpy()
+            for i in range(self.n):
+                codes = self._view(located(tables, 1, i), given + values.shape[1])
+                codes[given:] = values[i]
+            given += values.shape[1]
+        run_end(tables, len(self._lengths))
+
+    def _view(self, address: int, count: int) -> Array:
+        """Memory of this batch as numpy sees it."""
+        raw: Any = (ctypes.c_char * (count * self._dtype.itemsize)).from_address(address)
+        found: Array = np.frombuffer(raw, dtype=self._dtype)
+        return found
+
+    def _addresses(self) -> tuple[int, ...]:
+        return tuple(
             int(table.ctypes.data)
             for table in (
                 self._operations, self._starts, self._ends, self._links, self._segments,
                 self._scratch, self._stand, self.ranks, self._phases, self._lengths, self._by_row,
             )
-        )  # fmt: skip
-        run(
-            self._dtype.type(0), self._kernel, sites, self.program.subs, tables, len(self._lengths),
-            self._config, self._draws, (chunk.values, chunk.fixed, chunk.nats),
         )  # fmt: skip

@@ -80,7 +80,7 @@ def _ranked(masses, count):
 
 @njit
 def _cut(masses, count, top_k, top_p):
-    """Zero what lies outside the top_k likeliest (0: all) and the nucleus of mass top_p (2: all)."""
+    """Zero what lies outside the top_k likeliest (0: all) and the nucleus of top_p (2: all)."""
     ranked = _ranked(masses, count)
     total = 0.0
     kept = count if top_k == 0 else min(top_k, count)
@@ -172,7 +172,10 @@ def sample(like, kernel, config, params, u, v, temperature, top_k, top_p, scratc
         mean, log_scale = float(load(like, params, 0)), float(load(like, params, 1))
         return mean + math.exp(log_scale) * temperature * ndtri(v)
     chosen = choose(like, kernel, params, m, u, temperature, 0, 2.0, scratch)
-    mean, log_scale = float(load(like, params, m + chosen)), float(load(like, params, 2 * m + chosen))
+    mean, log_scale = (
+        float(load(like, params, m + chosen)),
+        float(load(like, params, 2 * m + chosen)),
+    )
     if kind == GAUSSIANS:
         return mean + math.exp(log_scale) * temperature * ndtri(v)
     away = math.exp(max(log_scale, _MIN_LOG_SCALE)) * temperature * _logit(v)

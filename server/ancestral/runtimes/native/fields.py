@@ -4,7 +4,7 @@ An operand is an address that follows from where the batch stands. For a slot an
 it is `BASE` + slot · `SLOT` + column · `COLUMN` + what its `MODE` adds:
 
     PLAIN    nothing
-    RING     the place `LAG` steps or rows back in a ring, · `PLACE`; `PHASE` numbers the ring's clock
+    RING     the place `LAG` steps or rows back in a ring, · `PLACE`; `PHASE` numbers its clock
     BY_RANK  max(rank − LAG, 0) · PLACE, a table over the slot's own sites
     BY_ROW   max(row − LAG, 0) · PLACE, a table over its own rows
     WRAP     as RING, at the column `AUX` sites on in raster order

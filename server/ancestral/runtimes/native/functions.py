@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 from llvmlite import ir
 
 from ancestral.runtimes.native.lanes import constant, fma, intrinsic_call, size_of
 
-V = ir.Value
+V = Any  # a value of LLVM's: a vector
 Maths = Callable[..., V]
 
 
@@ -35,8 +36,10 @@ def exp(b: ir.IRBuilder, x: V) -> V:
     bits, mantissa, bias = (32, 23, 127) if single else (64, 52, 1023)
     degree = 7 if single else 13
     lowest, highest = (-87.3, 88.7) if single else (-708.3, 709.7)
-    high, low = (0.693359375, -2.12194440e-4) if single else (
-        6.93145751953125e-1, 1.42860682030941723212e-6
+    high, low = (
+        (0.693359375, -2.12194440e-4)
+        if single
+        else (6.93145751953125e-1, 1.42860682030941723212e-6)
     )
     near = clamped(b, x, lowest, highest)
     n = intrinsic_call(b, "llvm.rint", b.fmul(near, constant(x.type, 1 / math.log(2))))
@@ -128,8 +131,7 @@ def relu(b: ir.IRBuilder, x: V) -> V:
 
 def maximum(b: ir.IRBuilder, x: V, y: V) -> V:
     value = greater(b, x, y)
-    value = b.select(b.fcmp_unordered("uno", x, x), x, value)
-    return value
+    return b.select(b.fcmp_unordered("uno", x, x), x, value)
 
 
 def least(b: ir.IRBuilder, x: V, y: V) -> V:
@@ -175,9 +177,7 @@ ONE: dict[str, Maths] = {
     "ceil": lambda b, x: intrinsic_call(b, "llvm.ceil", x),
     "trunc": lambda b, x: intrinsic_call(b, "llvm.trunc", x),
     "round": lambda b, x: intrinsic_call(b, "llvm.rint", x),
-    "logical_not": lambda b, x: truth(
-        b, b.fcmp_ordered("==", x, constant(x.type, 0.0)), x.type
-    ),
+    "logical_not": lambda b, x: truth(b, b.fcmp_ordered("==", x, constant(x.type, 0.0)), x.type),
 }
 TWO: dict[str, Maths] = {
     "add": lambda b, x, y: b.fadd(x, y),

@@ -10,6 +10,7 @@ from numba import njit
 
 from ancestral.runtimes.native import fields as f
 from ancestral.runtimes.native.attention import attend
+from ancestral.runtimes.native.blocks import product
 from ancestral.runtimes.native.cache import compiled
 from ancestral.runtimes.native.draw import SIZE, log_prob, log_prob_pixel, sample, sample_pixel
 from ancestral.runtimes.native.lanes import bytes_of
@@ -26,18 +27,23 @@ from ancestral.runtimes.native.movement import (
 from ancestral.runtimes.native.noise import uniforms
 from ancestral.runtimes.native.norms import norm, reduce
 from ancestral.runtimes.native.pointwise import apply
-from ancestral.runtimes.native.blocks import product
 
 
 @njit
 def address(op, at, slot, stand, ranks, phases, lengths):
     """The address of the operand at field `at`, of one slot."""
-    found = integer(op, at) + slot * integer(op, at + f.SLOT) + integer(stand, f.AT_COLUMN) * integer(op, at + f.COLUMN)
+    found = (
+        integer(op, at)
+        + slot * integer(op, at + f.SLOT)
+        + integer(stand, f.AT_COLUMN) * integer(op, at + f.COLUMN)
+    )
     mode = integer(op, at + f.MODE)
     if mode == f.PLAIN:
         return found
     if mode == f.BY_RANK:
-        return found + max(integer(ranks, slot) - integer(op, at + f.LAG), 0) * integer(op, at + f.PLACE)
+        return found + max(integer(ranks, slot) - integer(op, at + f.LAG), 0) * integer(
+            op, at + f.PLACE
+        )
     if mode == f.BY_ROW:
         row = integer(ranks, slot) // integer(stand, f.ALL_COLUMNS) - integer(op, at + f.LAG)
         return found + max(row, 0) * integer(op, at + f.PLACE)
@@ -72,8 +78,8 @@ def run_product(like, kernel, op, links, segs, stand, ranks, phases, lengths):
         added = address(op, f.X, slot, stand, ranks, phases, lengths) if more else 0
         product(
             like, kernel, segs, count, columns if columns else n, integer(head, f.WEIGHTS),
-            integer(head, f.PANEL_BYTES), integer(head, f.PANELS), integer(head, f.BIAS), added, integer(op, f.X + stride),
-            out, integer(op, f.OUT + stride),
+            integer(head, f.PANEL_BYTES), integer(head, f.PANELS), integer(head, f.BIAS), added,
+            integer(op, f.X + stride), out, integer(op, f.OUT + stride),
         )  # fmt: skip
 
 
@@ -137,7 +143,11 @@ def run_refill(like, op, stand, ranks, phases, lengths):
     """Put the fill where a slot has not yet reached the value's first element."""
     columns = integer(op, f.COLUMNS)
     for slot in range(integer(stand, f.N)):
-        reached = integer(ranks, slot) // integer(stand, f.ALL_COLUMNS) if integer(stand, f.GRID) else integer(ranks, slot)
+        reached = (
+            integer(ranks, slot) // integer(stand, f.ALL_COLUMNS)
+            if integer(stand, f.GRID)
+            else integer(ranks, slot)
+        )
         if integer(op, f.CODE) == 0:
             reached = integer(ranks, slot)
         if reached < integer(op, f.EXTRA):
@@ -155,11 +165,15 @@ def attention(like, kernel, op, scratch, stand, ranks, phases, lengths):
         k = address(op, f.Y, slot, stand, ranks, phases, lengths)
         v = address(op, f.Z, slot, stand, ranks, phases, lengths)
         out = address(op, f.OUT, slot, stand, ranks, phases, lengths)
-        attend(like, kernel, integer(op, f.EXTRA), slot, integer(ranks, slot), q, k, v, out, scratch)
+        attend(
+            like, kernel, integer(op, f.EXTRA), slot, integer(ranks, slot), q, k, v, out, scratch
+        )
 
 
 @njit
-def run_operations(like, kernel, ops, first, last, links, segs, scratch, stand, ranks, phases, lengths):
+def run_operations(
+    like, kernel, ops, first, last, links, segs, scratch, stand, ranks, phases, lengths
+):
     """Operations first … last-1 for all running slots at their present site."""
     column = integer(stand, f.AT_COLUMN)
     for i in range(first, last):
@@ -196,7 +210,9 @@ def advance(stand, ranks, phases, lengths, clocks, by_row):
 
 
 @njit
-def draw(like, kernel, sub, site, subs, ends, stand, ranks, phases, lengths, config, slots_data, chunk):
+def draw(
+    like, kernel, sub, site, subs, ends, stand, ranks, phases, lengths, config, slots_data, chunk
+):
     """Draw a sub-step's values of every slot, or take those that are fixed, and write the codes."""
     vectors, channels, joint = config[4], config[5], config[6]
     seeds, items, temperatures, top_ks, top_ps, masses, pixel, words = slots_data
@@ -213,7 +229,9 @@ def draw(like, kernel, sub, site, subs, ends, stand, ranks, phases, lengths, con
             words[d, 0], words[d, 1] = u, v
         if joint:
             if not fixed[slot, site, 0]:
-                sample_pixel(like, kernel, config, params, channels, words, temperature, pixel, masses)
+                sample_pixel(
+                    like, kernel, config, params, channels, words, temperature, pixel, masses
+                )
                 for d in range(channels):
                     own[d] = pixel[d]
             log_prob_pixel(like, kernel, config, params, channels, own, nats[slot, site], masses)
@@ -222,8 +240,8 @@ def draw(like, kernel, sub, site, subs, ends, stand, ranks, phases, lengths, con
                 vector = params + (d if vectors > 1 else 0) * size
                 if not fixed[slot, site, d]:
                     own[d] = sample(
-                        like, kernel, config, vector, words[d, 0], words[d, 1], temperature, top_k, top_p,
-                        masses,
+                        like, kernel, config, vector, words[d, 0], words[d, 1], temperature,
+                        top_k, top_p, masses,
                     )  # fmt: skip
                 nats[slot, site, d] = log_prob(like, kernel, config, vector, own[d], masses)
         codes = address(ends + 8 * f.FIELDS, f.OUT, slot, stand, ranks, phases, lengths)
@@ -237,22 +255,57 @@ def run(
 ):  # fmt: skip
     """`count` sites of all running slots: `chunk` is filled with values and their nats.
 
-    Operations integer(starts, 0) … integer(starts, 1) are a row's, integer(starts, 1 + s) … integer(starts, 2 + s) those of sub-step s.
+    Operations starts[0] … starts[1] are a row's, starts[1 + s] … starts[2 + s] those of sub-step
+    s.
     """
     ops, starts, ends, links, segs, scratch, stand, ranks, phases, lengths, by_row = tables
     for site in range(count):
         if integer(stand, f.GRID) and integer(stand, f.AT_COLUMN) == 0:
             run_operations(
-                like, kernel, ops, integer(starts, 0), integer(starts, 1), links, segs, scratch, stand, ranks, phases, lengths
+                like,
+                kernel,
+                ops,
+                integer(starts, 0),
+                integer(starts, 1),
+                links,
+                segs,
+                scratch,
+                stand,
+                ranks,
+                phases,
+                lengths,
             )
         for sub in range(subs + 1):
             run_operations(
-                like, kernel, ops, integer(starts, 1 + sub), integer(starts, 2 + sub), links, segs, scratch, stand, ranks,
-                phases, lengths,
+                like, kernel, ops, integer(starts, 1 + sub), integer(starts, 2 + sub), links,
+                segs, scratch, stand, ranks, phases, lengths,
             )  # fmt: skip
             if sub < subs:
                 draw(
-                    like, kernel, sub, site, subs, ends, stand, ranks, phases, lengths, config, slots_data,
-                    chunk,
+                    like, kernel, sub, site, subs, ends, stand, ranks, phases, lengths, config,
+                    slots_data, chunk,
                 )  # fmt: skip
         advance(stand, ranks, phases, lengths, clocks, by_row)
+
+
+@compiled
+def run_part(like, kernel, first, last, tables):
+    """Operations first … last-1 for all running slots, at their present site."""
+    ops, _, _, links, segs, scratch, stand, ranks, phases, lengths, _ = tables
+    run_operations(
+        like, kernel, ops, first, last, links, segs, scratch, stand, ranks, phases, lengths
+    )
+
+
+@compiled
+def run_end(tables, clocks):
+    """One site further."""
+    _, _, _, _, _, _, stand, ranks, phases, lengths, by_row = tables
+    advance(stand, ranks, phases, lengths, clocks, by_row)
+
+
+@compiled
+def located(tables, end, slot):
+    """The address of a slot's params (`end` 0) or codes (1)."""
+    _, _, ends, _, _, _, stand, ranks, phases, lengths, _ = tables
+    return address(ends + 8 * f.FIELDS * end, f.OUT, slot, stand, ranks, phases, lengths)

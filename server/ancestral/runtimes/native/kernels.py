@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
 from ancestral.runtimes.native import lanes
 from ancestral.runtimes.native.attention import weighted
 from ancestral.runtimes.native.cache import compiled_for_c
-from ancestral.runtimes.native.lanes import INT, LANES, Body, bytes_of, call_kernel
+from ancestral.runtimes.native.lanes import INT, Body
 from ancestral.runtimes.native.pointwise import exp_of_doubles, vectors
 from ancestral.runtimes.native.products import tile
 
@@ -77,4 +77,6 @@ def _double(which, a, b, c, d, e, f, g, h, i, j):
 @cache
 def kernels(dtype: np.dtype[Any]) -> Any:
     """The compiled kernels of an element type; their `address` is what compiled code calls."""
-    return compiled_for_c(_single if dtype == np.float32 else _double, types.void(*[types.int64] * 11))
+    return compiled_for_c(
+        _single if dtype == np.float32 else _double, types.void(*[types.int64] * 11)
+    )

@@ -11,6 +11,7 @@ from ancestral.compile.program import Absent, Read, Step
 from ancestral.runtimes.native import elementwise
 from ancestral.runtimes.native import fields as f
 from ancestral.runtimes.native.attend import attend
+from ancestral.runtimes.native.lanes import LANES
 from ancestral.runtimes.native.lowering import Lowering, Unsupported
 from ancestral.runtimes.native.norms import REDUCTIONS
 from ancestral.runtimes.native.recurrent import gru, lstm, rnn, running_sum
@@ -93,18 +94,28 @@ def multiply(low: Lowering, part: Part, out: Operand, added: Operand) -> None:
             return None if found is None else found[own]
 
         parts = [(operand.moved(group * size * low.size), size) for operand, _ in segments]
-        low.product(out.moved(group * width * low.size), parts, (*key, group), of_group, own_bias,
-                    added.moved(group * width * low.size) if added.base else added)  # fmt: skip
+        own_sum = added.moved(group * width * low.size) if added.base else added
+        _at(low, out, group * width, width, parts, (*key, group), of_group, own_bias, own_sum)
+
+
+def _at(
+    low: Lowering, out: Operand, at: int, width: int, segments: Any, key: Any, matrix: Any,
+    bias: Any, added: Operand = NOWHERE,
+) -> None:  # fmt: skip
+    """A product whose result begins at element `at`, which need not be a vector's place."""
+    if at % LANES == 0:
+        low.product(out.moved(at * low.size), segments, key, matrix, bias, added)
+        return
+    held = low.temporary(width)
+    low.product(held, segments, key, matrix, bias, added)
+    low.put(out, at, held, width)
 
 
 def _by_groups(
     low: Lowering, out: Operand, segments: Any, key: Any, matrix: Any, bias: Any, outer: int,
     added: Operand,
 ) -> None:  # fmt: skip
-    """The same matrix for each of `outer` parts of the payload, in ascending order.
-
-    A part may write beyond its end what the next one overwrites.
-    """
+    """The same matrix for each of `outer` parts of the payload."""
     if outer == 1:
         low.product(out, segments, key, matrix, bias, added)
         return
@@ -113,8 +124,8 @@ def _by_groups(
     ((operand, count),) = segments
     size, width = count // outer, matrix().shape[0]
     for i in range(outer):
-        low.product(out.moved(i * width * low.size), [(operand.moved(i * size * low.size), size)],
-                    key, matrix, bias)  # fmt: skip
+        parts = [(operand.moved(i * size * low.size), size)]
+        _at(low, out, i * width, width, parts, key, matrix, bias)
 
 
 def _copy(low: Lowering, part: Part) -> None:
@@ -137,7 +148,7 @@ def _cat(low: Lowering, part: Part) -> None:
     for operand, size in zip(step.operands, sizes, strict=True):
         if bool(((order >= at) & (order < at + size)).any()):
             x = low.operand(operand, step, None, size)
-            low.apply("copy", joined.moved(at * low.size), x, count=size)
+            low.put(joined, at, x, size)
         at += size
     if not straight:
         low.emit(f.GATHER, out, joined, count=order.size, extra=low.indices(order))

@@ -13,6 +13,7 @@ from torch import Tensor
 from ancestral.compile.place import Ints, Table
 from ancestral.compile.program import Absent, Read, Step, StepProgram
 from ancestral.runtimes.native import fields as f
+from ancestral.runtimes.native.lanes import LANES
 from ancestral.runtimes.native.pointwise import CODES
 from ancestral.runtimes.native.products import pack
 from ancestral.runtimes.native.registers import Part, Plan
@@ -51,7 +52,12 @@ class RingStore:
 
     def __init__(self, step: Step, slots: int, dtype: np.dtype[Any], phase: int) -> None:
         assert step.ring is not None
-        self.step, self.length, self.left, self.phase = step, step.ring.length, step.ring.left, phase
+        self.step, self.length, self.left, self.phase = (
+            step,
+            step.ring.length,
+            step.ring.left,
+            phase,
+        )
         width = padded(step.payload)
         columns = step.ring.left + step.extent[1] + step.ring.right
         shape = (columns, width) if step.space == "grid" else (width,)
@@ -77,7 +83,7 @@ class Lowering:
         weights: Weights,
         slots: int,
         rings: Mapping[str, RingStore],
-        tables: Mapping[int, tuple[Array, int]],
+        tables: Mapping[int, Array],
         keys: Mapping[str, Array],
     ) -> None:
         self.program, self.plan, self.weights, self.slots = program, plan, weights, slots
@@ -181,7 +187,7 @@ class Lowering:
         return Operand(base, total * self.size, column), total
 
     def place(self, step: Step) -> Operand:
-        """Where the result of a step belongs, for the step itself and for those that read it now."""
+        """Where the result of a step belongs."""
         ring = self.rings.get(step.name)
         if ring is not None:
             if step.space == "flat" or step.phase == "row":
@@ -216,7 +222,8 @@ class Lowering:
 
         Where the elements are no run: (None, (operand, elements)), to be gathered.
         """
-        source, found = self.steps[read.source], []
+        source = self.steps[read.source]
+        found: list[tuple[Operand | None, Any]] = []
         pmap = read.pmap
         if elements is not None:
             pmap = elements if pmap is None else pmap[elements]
@@ -278,15 +285,26 @@ class Lowering:
         raise Unsupported(f"an operand {given!r}")
 
     def join(self, out: Operand, parts: Sequence[tuple[Operand, int]]) -> None:
-        """Runs one behind the other; each may write beyond its end what the next one overwrites."""
+        """Runs one behind the other."""
         at = 0
         for operand, count in parts:
-            self.apply("copy", out.moved(at * self.size), operand, count=count)
+            self.put(out, at, operand, count)
             at += count
+
+    def put(self, out: Operand, at: int, operand: Operand, count: int) -> None:
+        """Copy a run to the elements from `at` on; what lies behind it is to be written later.
+
+        Whole vectors stay within a result's memory where they begin at a vector's place.
+        """
+        place = out.moved(at * self.size)
+        if at % LANES:
+            self.emit(f.COPY, place, operand, count=count)
+        else:
+            self.apply("copy", place, operand, count=count)
 
     def table(self, table: Table, step: Step, elements: Ints | None) -> Operand:
         """A table's entry at the slots' own sites."""
-        array, sites = self.tables[id(table)]
+        array = self.tables[id(table)]
         if "key" in table.axes:
             raise Unsupported("a table over keys")
         axes = [k for k in ("row", "col", "flat") if k in table.axes]

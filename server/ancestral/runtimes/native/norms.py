@@ -74,7 +74,7 @@ def _reduced(like, code, x, first, size, stride):
         value = load(like, x, first + k * stride)
         if (value > best) != (code == AMIN):
             best = value
-    if code == AMAX or code == AMIN:
+    if code in (AMAX, AMIN):
         return best
     total = like - like
     for k in range(size):

@@ -13,9 +13,9 @@ from numba import njit
 from numba.core import cgutils
 
 from ancestral.runtimes.native import lanes
+from ancestral.runtimes.native.blocks import VECTORS as _VECTORS
 from ancestral.runtimes.native.functions import ONE, THREE, TWO, exp
 from ancestral.runtimes.native.lanes import LANES, call_kernel
-from ancestral.runtimes.native.blocks import VECTORS as _VECTORS
 from ancestral.runtimes.native.memory import load, store
 
 VECTORS = {**ONE, **TWO, **THREE}

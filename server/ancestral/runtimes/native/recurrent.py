@@ -53,7 +53,7 @@ def lstm(low: Lowering, part: Part) -> None:
     else:
         low.product(out, [(h, hidden)], ("projection", projection),
                     lambda: low.weights.array(projection), lambda: None)  # fmt: skip
-    low.apply("copy", out.moved(width * low.size), c, count=hidden)
+    low.put(out, width, c, hidden)
 
 
 def gru(low: Lowering, part: Part) -> None:

@@ -61,18 +61,18 @@ def plan(program: StepProgram) -> Plan:
             if isinstance(operand, Read):
                 readers[operand.source].append(part.step.name)
     readers[program.params.source].append("params")
-    alias = {
-        p.step.name: found for p in parts if (found := _alias(p, whole, steps)) is not None
-    }
+    alias = {p.step.name: found for p in parts if (found := _alias(p, whole, steps)) is not None}
 
     def own(operand: object, reader: Part) -> Step | None:
         """The step behind an operand that nobody else reads and that is computed with it."""
         if not isinstance(operand, Read) or not operand.direct:
             return None
         source = whole.get(operand.source)
-        if source is None or source.sub != reader.sub or readers[operand.source] != [
-            reader.step.name
-        ]:
+        if (
+            source is None
+            or source.sub != reader.sub
+            or readers[operand.source] != [reader.step.name]
+        ):
             return None
         step = source.step
         fits = operand.pmap is None and step.ring is None and not step.keyed
@@ -138,9 +138,7 @@ def _last_uses(
     return found
 
 
-def _alias(
-    part: Part, whole: dict[str, Part], steps: dict[str, Step]
-) -> tuple[str, int] | None:
+def _alias(part: Part, whole: dict[str, Part], steps: dict[str, Step]) -> tuple[str, int] | None:
     """(source, first element) where the step would only copy what stands elsewhere."""
     step = part.step
     cast = step.kind == "pointwise" and step.op.split(".")[1] in CASTS
@@ -152,7 +150,7 @@ def _alias(
     if not isinstance(read, Read) or not read.direct:
         return None
     source = steps[read.source]
-    if source.phase != step.phase or source.extent != step.extent and step.space == source.space:
+    if source.phase != step.phase or (source.extent != step.extent and step.space == source.space):
         return None
     first, count = 0, source.payload
     if read.pmap is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from weakref import WeakKeyDictionary
+
 import numpy as np
 import torch
 
@@ -61,3 +63,17 @@ class NativeRuntime(ReferenceRuntime):
             state.log_prob[state.site : state.site + sites] = chunk.nats[at]
             state.site += sites
         return sites
+
+
+_KNOWN: WeakKeyDictionary[Program, str | None] = WeakKeyDictionary()
+
+
+def unsupported(program: Program, network: Network) -> str | None:
+    """Why a program cannot be run here; None where it can."""
+    if program not in _KNOWN:
+        try:
+            NativeRuntime(program, network, 1)
+            _KNOWN[program] = None
+        except Unsupported as reason:
+            _KNOWN[program] = str(reason)
+    return _KNOWN[program]

@@ -1,0 +1,60 @@
+"""Which runtime samples a model: the one asked for, or the next that can.
+
+native runs a step program in compiled code, in float32; reference in torch operators, in float64;
+naive re-runs the forward pass for every site and needs no program.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ancestral.compile import Program
+from ancestral.models.network import Network
+from ancestral.runtimes.base import Runtime
+from ancestral.runtimes.naive import NaiveRuntime
+from ancestral.runtimes.reference import ReferenceRuntime
+
+RuntimeKind = Literal["native", "reference", "naive"]
+
+log = logging.getLogger(__name__)
+
+
+def new_runtime(
+    kind: RuntimeKind,
+    program: Program | None,
+    network: Network,
+    slots: int,
+    order: npt.NDArray[np.int64] | None,
+) -> Runtime:
+    """A runtime of that kind with an empty running batch.
+
+    Without a program it is naive; where native lacks an operation it is the reference, and the log
+    says which. The runtime's `name` says which it became.
+    """
+    if program is None or kind == "naive":
+        return NaiveRuntime(network, slots, order=order)
+    if kind == "native":
+        # Numba takes a second to import; only who samples natively waits for it
+        from ancestral.runtimes.native.lowering import Unsupported
+        from ancestral.runtimes.native.runtime import NativeRuntime
+
+        try:
+            return NativeRuntime(program, network, slots)
+        except Unsupported as reason:
+            log.info("sampling by the reference runtime: native has no rule for %s", reason)
+    return ReferenceRuntime(program, network, slots)
+
+
+def runtime_of(kind: RuntimeKind, program: Program | None, network: Network) -> RuntimeKind:
+    """The kind that `new_runtime` gives."""
+    if program is None or kind == "naive":
+        return "naive"
+    if kind == "native":
+        from ancestral.runtimes.native.runtime import unsupported
+
+        return "reference" if unsupported(program, network) else "native"
+    return kind
