@@ -93,6 +93,9 @@ def compile_network(
         tensor, axes = _example_condition(spec, codes, clock)
         example.append(tensor)
         dynamic.append({0: "batch", **axes})
+    weights = (p.dtype for p in network.parameters() if p.is_floating_point())
+    precision = next(weights, torch.get_default_dtype())
+    example = [x.to(precision) if x.is_floating_point() else x for x in example]
     if isinstance(network, GraphNetwork):
         graph = whole_graph(network, example, dynamic)
     else:

@@ -23,7 +23,8 @@ def matmul_of_values(t: Tracer, a: View, b: View) -> View:
     lead = shape[:-2]
     a = a.broadcast((*lead, *a.shape[-2:]))
     b = b.broadcast((*lead, *b.shape[-2:]))
-    if b.sites[-1]:
+    known = t.arena.ready[b.at].max(-2)  # [..., N]
+    if b.sites[-1] or (known != known[..., :1]).any():
         return _pairs(t, a, b, shape)
     rank = len(shape)
     own = (*(True,) * (rank - 1), False)
