@@ -24,6 +24,14 @@ RUN = (
     "from ancestral.api.server import serve; "
     "from ancestral.settings import Settings; serve(Settings.from_env())"
 )
+FLEET = (
+    "from ancestral.api.fleet import fleet; "
+    "from ancestral.api.server import serve; "
+    "from ancestral.settings import Settings\n"
+    "with fleet(Settings.from_env(), 1) as shared: serve(shared)"
+)
+# set by tests/fleet/test_api.py, which runs the tests of this folder again
+AS_FLEET = bool(os.environ.get("ANCESTRAL_TEST_FLEET"))
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +75,7 @@ def running(store: Path) -> Iterator[tuple[Server, subprocess.Popen[bytes]]]:
         "ANCESTRAL_QUEUE_DEPTH": "64",
         "OMP_NUM_THREADS": "1",
     }
-    process = subprocess.Popen([sys.executable, "-c", RUN], env=env)
+    process = subprocess.Popen([sys.executable, "-c", FLEET if AS_FLEET else RUN], env=env)
     found = Server(f"http://127.0.0.1:{port}")
     try:
         _wait_until_ready(found, process)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from tests.api.conftest import AS_FLEET
 from tests.api.server import Server
 
 from ancestral.api.health import STALE_SECONDS, StepWatch
@@ -36,6 +38,7 @@ def test_live_and_ready(server: Server) -> None:
     assert server.client.get("/health/ready").json() == {"status": "ready", "reasons": []}
 
 
+@pytest.mark.skipif(AS_FLEET, reason="workers have their metrics on ports of their own")
 def test_metrics_are_prometheus(server: Server) -> None:
     made = {"model": "tiny-made", "count": 2}
     before = server.metric("ancestral_sites_generated_total", model="tiny-made/1")
@@ -55,6 +58,7 @@ def test_metrics_are_prometheus(server: Server) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.skipif(AS_FLEET, reason="workers have their metrics on ports of their own")
 def test_the_step_counter_advances(server: Server) -> None:
     before = server.metric("ancestral_worker_steps_total")
     server.post("/sample", {"model": "tiny-made"})

@@ -17,7 +17,7 @@ from ancestral.broker.redis import RedisQueue
 from ancestral.broker.redis_worker import RedisWorkerQueue
 
 LEASE = 0.4  # seconds
-TTL = 1.0
+TTL = 0.6
 
 
 def job(name: str, **changes: Any) -> Job:
@@ -65,7 +65,7 @@ class Broker:
         return self.run(self.queue.status(name))
 
     def expire_lease(self) -> None:
-        time.sleep(1.5 * LEASE)
+        time.sleep(1.25 * LEASE)
 
 
 @pytest.fixture(scope="session")

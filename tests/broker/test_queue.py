@@ -324,15 +324,21 @@ def test_a_released_job_goes_to_the_next_at_once(broker: Broker) -> None:
     assert broker.end("a") == {"a"}
 
 
-def test_a_job_is_given_up_after_three_deliveries_without_progress(broker: Broker) -> None:
-    broker.submit(job("poison"), job("slow"))
+def test_a_job_is_given_up_after_three_tries_without_progress(broker: Broker) -> None:
+    broker.submit(job("poison"), job("slow"), job("beside"))
     for attempt in (1, 2, 3):
         for delivery in broker.pull(worker=f"w{attempt}"):
+            name = delivery.job.id
             assert delivery.attempt == attempt
-            if delivery.job.id == "slow":
+            assert delivery.suspect == (attempt > 1 and name != "slow")
+            if name == "slow":
                 broker.publish(Publication("slow", attempt, "output", {}), worker=f"w{attempt}")
+            if name == "poison" and delivery.suspect:
+                broker.worker(f"w{attempt}").risk("poison", attempt)
+                broker.worker(f"w{attempt}").risk("poison", attempt - 1)  # fenced
         broker.expire_lease()
-    assert broker.names(worker="w4") == ["slow"]
+    last = {delivery.job.id: delivery.suspect for delivery in broker.pull(worker="w4")}
+    assert last == {"slow": False, "beside": True}  # it was not tried since the first time
     status = broker.status("poison")
     assert (status.state, status.last.data["status"]) == (State.FAILED, 500)
     assert "w3 was lost in attempt 3" in status.last.data["detail"]

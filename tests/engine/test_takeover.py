@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 
@@ -12,7 +13,8 @@ from tests.engine.jobs import entries, sample_job, score_job, submit, values_of
 from tests.packages import publish
 
 import ancestral
-from ancestral.broker import Entry, Job, MemoryQueue
+from ancestral.broker import Delivery, Entry, Job, MemoryQueue
+from ancestral.engine.batch import RunningBatch
 from ancestral.engine.limits import Limits
 from ancestral.engine.metrics import WorkerMetrics
 from ancestral.engine.model import Model
@@ -136,3 +138,54 @@ def test_a_scoring_job_starts_again_but_is_told_of_once(wavenet: Model) -> None:
     assert [entry.event for entry in told(queue, job)] == ["started", "done"]
     (score,) = told(queue, job)[-1].data["scores"]
     assert score["log_prob"] == wavenet.log_prob(items, {"label": 0})[0].log_prob
+
+
+class Killer(Exception):
+    """Stands for the end of a worker's process."""
+
+
+def test_a_job_that_ends_its_workers_is_given_up_and_its_neighbours_are_not(
+    wavenet: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poison = sample_job(wavenet, name="poison", sites=8)
+    neighbours = [sample_job(wavenet, sites=8, seed=seed) for seed in range(5)]
+    clock = Clock()
+    queue = MemoryQueue(lease=10.0, clock=clock)
+    for job in [*neighbours[:2], poison, *neighbours[2:]]:
+        submit(queue, job)
+    admit = RunningBatch.admit
+
+    def deadly(batch: RunningBatch, delivery: Delivery) -> None:
+        if delivery.job.id == "poison":
+            raise Killer
+        admit(batch, delivery)
+
+    monkeypatch.setattr(RunningBatch, "admit", deadly)
+    lost = 0
+    for _ in range(20):
+        worker = worker_of(queue, wavenet)
+        try:
+            turns(worker, lambda: all(ended(queue, job) for job in [poison, *neighbours]))
+            break
+        except Killer:
+            lost += 1
+            clock.now += 11
+    assert lost == 3
+    assert told(queue, poison)[-1].event == "failed"
+    assert {told(queue, job)[-1].event for job in neighbours} == {"done"}
+
+
+def test_a_suspect_can_be_cancelled_before_its_turn(wavenet: Model) -> None:
+    jobs = [sample_job(wavenet, sites=8) for _ in range(2)]
+    clock = Clock()
+    queue = MemoryQueue(lease=10.0, clock=clock)
+    worker = worker_of(queue, wavenet)
+    for job in jobs:
+        submit(queue, job)
+    label = f"{wavenet.name}/{wavenet.version}"
+    assert len(queue.pull("lost", {(label, "sample"): 2})) == 2
+    clock.now += 11
+    worker._pull()
+    asyncio.run(queue.cancel(jobs[1].id))
+    turns(worker, lambda: all(ended(queue, job) for job in jobs))
+    assert [told(queue, job)[-1].event for job in jobs] == ["done", "canceled"]

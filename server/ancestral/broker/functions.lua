@@ -100,14 +100,15 @@ local function take(keys, args)
 end
 
 -- {job, out}; entry, worker, now, deliveries, what a late job says, what one given up says
--- (around its last error): {'begun', attempt, job, payload, entries}, or {'ended'}, {'gone'}
+-- (around its last error): {'begun', attempt, job, payload, entries, whether it is suspect}, or
+-- {'ended'}, {'gone'}, {'dead', error}
 local function begin(keys, args)
   local job = read(keys[1], 'state', 'attempt', 'deadline', 'stalls', 'entry', 'cancel', 'error',
     'worker', 'entries')
   if not job.state or FINAL[job.state] or (job.entry and job.entry ~= args[1]) then
     return {'gone'}
   end
-  local attempt, stalls, number = job.attempt + 1, job.stalls + 1, job.entries + 1
+  local attempt, stalls, number = job.attempt + 1, tonumber(job.stalls), job.entries + 1
   if job.worker and job.worker ~= '' then
     job.error = job.worker .. ' was lost in attempt ' .. job.attempt
   end
@@ -115,21 +116,22 @@ local function begin(keys, args)
     append(keys, number, 'failed', args[5], '', '')
     return {'ended'}
   end
-  redis.call('HSET', keys[1], 'entry', args[1], 'attempt', attempt, 'stalls', stalls,
-    'worker', args[2], 'error', job.error or '')
+  redis.call('HSET', keys[1], 'entry', args[1], 'attempt', attempt, 'worker', args[2],
+    'stalls', math.max(1, stalls), 'error', job.error or '')
   redis.call('PERSIST', keys[1])
   if job.cancel then
     append(keys, number, 'canceled', '{}', '', '')
     return {'ended'}
   end
-  if stalls > tonumber(args[4]) then
+  if stalls >= tonumber(args[4]) then
     local problem = cjson.decode(args[6])
     problem.detail = problem.detail .. (job.error or '')
     append(keys, number, 'failed', cjson.encode(problem), '', '')
     return {'dead', job.error or ''}
   end
   local told = redis.call('HMGET', keys[1], 'job', 'payload')
-  return {'begun', attempt, told[1], told[2], redis.call('XRANGE', keys[2], '-', '+')}
+  return {'begun', attempt, told[1], told[2], redis.call('XRANGE', keys[2], '-', '+'),
+    stalls > 0 and 1 or 0}
 end
 
 -- {job, out}; attempt, number of the first entry, then event, data, payload, exact, progress of
@@ -150,6 +152,12 @@ local function publish(keys, args)
     end
   end
   return 1
+end
+
+-- {job}; attempt: a suspect is tried again
+local function risk(keys, args)
+  if redis.call('HGET', keys[1], 'attempt') ~= args[1] then return 0 end
+  return redis.call('HINCRBY', keys[1], 'stalls', 1)
 end
 
 -- {job}; worker, attempt, error: whoever takes it next need not say that this worker was lost
@@ -287,6 +295,7 @@ register('take', take)
 register('begin', begin)
 register('publish', publish)
 register('hold', hold)
+register('risk', risk)
 register_freeing('queued', queued)
 register_freeing('let_go', let_go)
 register_freeing('touch', touch)

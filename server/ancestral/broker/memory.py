@@ -221,6 +221,12 @@ class MemoryQueue:
                 self._append(record, *told, publication.exact)
         return refused
 
+    def risk(self, job: str, attempt: int) -> None:
+        with self._lock:
+            record = self._records.get(job)
+            if record is not None and record.attempt == attempt:
+                record.stalls += 1
+
     def release(self, worker: str, jobs: Mapping[str, int], error: str = "") -> None:
         with self._lock:
             for job, attempt in jobs.items():
@@ -260,15 +266,17 @@ class MemoryQueue:
             while queue and len(taken) < count:
                 record = self._records[queue.popleft()]
                 record.attempt += 1
-                record.stalls += 1
+                suspect = record.stalls > 0
                 if record.cancel_requested:
                     self._append(record, "canceled", {})
-                elif record.stalls > DELIVERIES:
+                elif record.stalls >= DELIVERIES:
                     self._append(record, "failed", given_up(record.error or ""))
                 else:
+                    record.stalls = record.stalls or 1
                     record.owner, record.until = worker, self._clock() + self._lease
                     self._taken[record.job.id] = record
-                    taken.append(Delivery(record.job, record.attempt, tuple(record.entries)))
+                    published = tuple(record.entries)
+                    taken.append(Delivery(record.job, record.attempt, published, suspect))
         return taken
 
     def _lane(self, job: Job) -> Waiting:

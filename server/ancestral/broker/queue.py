@@ -4,8 +4,12 @@ A job is queued, delivered to one worker (attempt 1, 2, …), publishes entries 
 one. A delivery is a lease: the worker renews it with its heartbeat, and one that expires is taken
 over by the next worker that pulls, with everything published so far, so that the stream goes on
 where it stopped. Writes carry the attempt and are refused if a newer delivery exists, so that a
-worker that was thought dead cannot interleave. A job that is delivered `DELIVERIES` times without
-progress is given up.
+worker that was thought dead cannot interleave.
+
+A job that ends its workers must not end them for ever. One that is delivered again without an
+output since the last time is suspect; a worker tries its suspects one at a time, saying so before
+(`risk`), and what was tried `DELIVERIES` times without an output is given up. So jobs that only
+shared a worker with it are not given up with it.
 
 Streams are not trimmed before the job expires: admission bounds their bytes, and a slow reader
 re-reads from its own cursor. Where a broker can be out of reach, every call may raise
@@ -41,12 +45,14 @@ def given_up(error: str) -> dict[str, Any]:
 class Delivery:
     """A job handed to a worker; `attempt` fences what the worker writes.
 
-    `published` is what earlier attempts have brought out, the same that readers have seen.
+    `published` is what earlier attempts have brought out, the same that readers have seen; the last
+    of them brought out nothing where it is `suspect`.
     """
 
     job: Job
     attempt: int
     published: Sequence[Entry] = ()
+    suspect: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +143,10 @@ class WorkerQueue(Protocol):
         A final event (done, failed, canceled) ends the job. Refused: a newer attempt exists, or the
         job has ended.
         """
+        ...
+
+    def risk(self, job: str, attempt: int) -> None:
+        """A suspect is about to be tried: count that before it can end the worker."""
         ...
 
     def release(self, worker: str, jobs: Mapping[str, int], error: str = "") -> None:

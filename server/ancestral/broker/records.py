@@ -26,7 +26,7 @@ class Record:
     ended: float = 0.0
     owner: str = ""
     until: float = math.inf  # its lease
-    stalls: int = 0  # deliveries since the last output
+    stalls: int = 0  # tries since the last output
     error: str | None = None
 
 

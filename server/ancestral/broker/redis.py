@@ -246,6 +246,7 @@ class RedisQueue:
 
     async def close(self) -> None:
         await self._bell.close()
+        await self._together.close()
         await self._redis.aclose()
         await self._redis.connection_pool.disconnect()
 

@@ -87,6 +87,11 @@ class Together:
             self._task = asyncio.get_running_loop().create_task(self._run())
         return await answer
 
+    async def close(self) -> None:
+        """Wait for what was asked: a connection that is in use cannot be closed well."""
+        if self._task is not None:
+            await asyncio.wait({self._task})
+
     async def _run(self) -> None:
         while self._asked:
             asked, self._asked = self._asked, []

@@ -112,11 +112,11 @@ class RedisWorkerQueue:
         deliveries, over = [], []
         for (stream, entry, job), (outcome, *rest) in zip(found, begun, strict=True):
             if outcome == b"begun":
-                attempt, told, payload, entries = rest
+                attempt, told, payload, entries, suspect = rest
                 read = Job.from_json(told, payload or b"")
                 self._held[job] = _Held(read, stream, entry, attempt, len(entries))
                 published = tuple(map(entry_of_reply, entries))
-                deliveries.append(Delivery(read, attempt, published))
+                deliveries.append(Delivery(read, attempt, published, bool(suspect)))
             else:
                 over.append((stream, entry, job))
             if outcome == b"dead":
@@ -198,6 +198,10 @@ class RedisWorkerQueue:
             if not accepted[job] or job in ended:
                 del self._held[job]
         return refused
+
+    def risk(self, job: str, attempt: int) -> None:
+        with reachable():
+            self._call([("risk", job_keys(job)[:1], attempt)])
 
     def release(self, worker: str, jobs: Mapping[str, int], error: str = "") -> None:
         mine = {job: held for job in jobs if (held := self._held.get(job)) is not None}

@@ -7,6 +7,8 @@ step counter stands still only if the worker hangs.
 
 Every turn renews the leases of the worker's jobs. A broker that is away stops the turns: what was
 drawn last is published when it is back, and jobs that others took meanwhile are let go.
+
+Jobs that a worker may have died of wait in quarantine (`engine.quarantine`).
 """
 
 from __future__ import annotations
@@ -20,11 +22,19 @@ import time
 import uuid
 from collections.abc import Collection, Iterable
 
-from ancestral.broker import BrokerUnavailable, Lane, Publication, WorkerQueue, WorkerReport
+from ancestral.broker import (
+    BrokerUnavailable,
+    Delivery,
+    Lane,
+    Publication,
+    WorkerQueue,
+    WorkerReport,
+)
 from ancestral.broker.queue import control_queue
 from ancestral.engine.limits import Limits
 from ancestral.engine.metrics import WorkerMetrics
-from ancestral.engine.residents import Loader, Residents
+from ancestral.engine.quarantine import Quarantine
+from ancestral.engine.residents import Loader, Resident, Residents
 from ancestral.engine.shares import Shares
 
 logger = logging.getLogger("ancestral.engine")
@@ -59,6 +69,7 @@ class Worker:
         self._serves = tuple(serves)
         self._shares: Shares[Contender] = Shares()
         self._unsaid: list[Publication] = []  # what is to be published
+        self._quarantine = Quarantine()
         self._draining = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
@@ -86,7 +97,9 @@ class Worker:
             return  # a very long turn: its leases will expire
         try:
             self._publish()
-            held = {job: n for _, resident in self._residents for job, n in resident.jobs.items()}
+            held = dict(self._quarantine.jobs)
+            for _, resident in self._residents:
+                held |= resident.jobs
             self._queue.release(self.name, held)
             self._queue.leave(self.name)
         except BrokerUnavailable:
@@ -134,6 +147,7 @@ class Worker:
         if not self._unsaid:
             return
         refused = self._queue.publish(self._unsaid)
+        self._quarantine.heard(self._unsaid, refused)
         self._unsaid.clear()
         if refused:
             logger.warning("jobs taken over by others: %s", ", ".join(sorted(refused)))
@@ -145,10 +159,12 @@ class Worker:
             resident.scores.forget(jobs)
 
     def _drop_canceled(self) -> None:
-        held = [job for _, resident in self._residents for job in resident.jobs]
+        held = [*self._quarantine.jobs]
+        held += [job for _, resident in self._residents for job in resident.jobs]
         if not held:
             return
         ended = self._queue.canceled(held)
+        self._unsaid += self._quarantine.drop(ended)
         for _, resident in self._residents if ended else ():
             resident.batch.drop(ended)
             resident.scores.drop(ended)
@@ -161,15 +177,22 @@ class Worker:
                 ("sample", resident.batch.room),
                 ("score", resident.scores.room),
             )
-            wants |= {(label, lane): n for lane, n in rooms if n and not resident.leaving}
+            if not resident.leaving:
+                wants |= {(label, lane): n for lane, n in rooms if n and not self._quarantine.full}
         for delivery in self._queue.pull(self.name, wants):
             job = delivery.job
             if job.lane == "control":
                 self._unsaid += self._residents.control(delivery)
                 continue
             self._forget([job.id])  # where our own lease had expired
-            resident = residents[job.model]
-            (resident.batch if job.lane == "sample" else resident.scores).admit(delivery)
+            if delivery.suspect:
+                self._quarantine.add(delivery)
+            else:
+                _admit(residents[job.model], delivery)
+        tried = self._quarantine.next(residents)
+        if tried is not None:
+            self._queue.risk(tried.job.id, tried.attempt)
+            _admit(residents[tried.job.model], tried)
 
     def _work(self) -> float:
         residents = dict(self._residents)
@@ -202,3 +225,7 @@ class Worker:
     def _heartbeat(self) -> None:
         report = WorkerReport(self.name, self.steps, self._residents.report(), self._serves)
         self._queue.renew(report)
+
+
+def _admit(resident: Resident, delivery: Delivery) -> None:
+    (resident.batch if delivery.job.lane == "sample" else resident.scores).admit(delivery)
