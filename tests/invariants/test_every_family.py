@@ -30,6 +30,7 @@ VECTOR = DataSpec("vector", (7,), 2)
 REAL = DataSpec("vector", (7,))
 SOUND = DataSpec("audio", levels=3, sample_rate=8000)
 TEXT = DataSpec("sequence", levels=3)
+PLANE = ConditionSpec(name="low", kind="plane", channels=2)
 TURN = ConditionSpec(name="transformation", kind="label", classes=3)
 SITES = 13  # of items of open length
 
@@ -61,7 +62,8 @@ CASES: dict[str, Case] = {
     "distaug": (GREY, TRITS, GPT, (TURN, LABEL), ATTENTION),
     "fvsbn": (VECTOR, BITS, {}, (), everything("mask")),
     "gated-pixelcnn": (
-        COLOUR, TRITS, {"channels": 6, "dilations": [1, 2], "first_kernel": 3}, (LABEL,), PAD,
+        COLOUR, TRITS, {"channels": 6, "dilations": [1, 2], "first_kernel": 3},
+        (PLANE, LABEL), PAD,
     ),
     "image-gpt": (COLOUR, TRITS, GPT, (), ATTENTION),
     "image-transformer": (
@@ -108,7 +110,10 @@ def test_cached_samples_are_the_naive_ones(name: str) -> None:
     generator = torch.Generator().manual_seed(1)
     given = tuple(
         torch.tensor([1]) if spec.kind == "label"
-        else torch.randn(1, spec.channels or 1, sites, generator=generator, dtype=torch.float64)
+        else torch.randn(
+            1, spec.channels or 1, *(net.data.shape[1:] if spec.kind == "plane" else [sites]),
+            generator=generator, dtype=torch.float64,
+        )
         for spec in specs
     )  # fmt: skip
     program = derive(net, specs)

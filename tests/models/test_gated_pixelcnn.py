@@ -44,14 +44,16 @@ def test_taps_equal_masked_kernels(kernel: int, dilation: int, own: bool) -> Non
 
 def test_a_layer_is_figure_2() -> None:
     torch.manual_seed(0)
-    layer = GatedLayer(4, 3, 1, [5], 1)
-    v, h, label = torch.randn(2, 4, 5, 6), torch.randn(2, 4, 5, 6), torch.tensor([1, 3])
-    bias = layer.labels[0](label)[:, :, None, None]
+    layer = GatedLayer(4, 3, 1, [5], 1, planes=1)
+    v, h, s = torch.randn(3, 2, 4, 5, 6)
+    label = torch.tensor([1, 3])
+    of_plane = torch.einsum("oc,bchw->bohw", layer.planes[0].weight[:, :, 0, 0], s)  # equation 5
+    bias = layer.labels[0](label)[:, :, None, None] + of_plane
     down = layer.vertical(v)
     right = layer.horizontal(h) + layer.vertical_to_horizontal(down)
     a, b = (down + bias[:, :8]).split(4, 1)
     c, d = (right + bias[:, 8:]).split(4, 1)
-    new_v, new_h = layer(v, h, label)
+    new_v, new_h = layer(v, h, [label], [s])
     torch.testing.assert_close(new_v, a.tanh() / (1 + (-b).exp()))
     torch.testing.assert_close(new_h, h + layer.residual(c.tanh() / (1 + (-d).exp())))
 

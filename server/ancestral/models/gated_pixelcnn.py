@@ -22,10 +22,13 @@ from ancestral.models.network import Encoding, ParamsLayout
 
 
 class GatedPixelCNN(nn.Module):
-    """x [B, in_channels, H, W], labels int64 [B] -> params [B, out_channels, H, W].
+    """x [B, in_channels, H, W], labels int64 [B], planes [B, C, H, W] -> params [B, P, H, W].
 
-    `groups` > 1 orders the channels of a pixel: hidden and output channels fall into that many
-    equal groups, and group g sees input channels (first layer) below g, later groups up to g.
+    A label is a bias of every gate (equation 4). A plane is mapped by one convolution to s, and
+    V s, a 1×1 convolution of each layer, goes into its gates at the same place (equation 5); it is
+    known as a whole, so nothing of it is masked. `groups` > 1 orders the channels of a pixel:
+    hidden and output channels fall into that many equal groups, and group g sees input channels
+    (first layer) below g, later groups up to g.
     `final` are widths of 1×1 layers before the output, each after the activation.
     """
 
@@ -44,6 +47,7 @@ class GatedPixelCNN(nn.Module):
         final: Sequence[int] = (),
         activation: Literal["relu", "elu"] = "relu",
         classes: Sequence[int] = (),
+        planes: Sequence[int] = (),
         groups: int = 1,
     ) -> None:
         super().__init__()
@@ -61,8 +65,10 @@ class GatedPixelCNN(nn.Module):
             in_channels, channels, first_kernel, groups=groups, include_pixel=False
         )
         self.layers = nn.ModuleList(
-            GatedLayer(channels, kernel, dilation, classes, groups) for dilation in dilations
+            GatedLayer(channels, kernel, dilation, classes, groups, len(planes))
+            for dilation in dilations
         )
+        self.maps = nn.ModuleList(nn.Conv2d(size, channels, 3, padding=1) for size in planes)
         self.final = nn.ModuleList(PixelConv(a, b, groups) for a, b in pairwise(widths))
 
     @classmethod
@@ -77,47 +83,66 @@ class GatedPixelCNN(nn.Module):
         """The module for that data; its channels are ordered unless the likelihood is joint."""
         if data.kind != "image":
             raise ValueError(f"gated-pixelcnn models images, not {data.kind} data")
-        if any(condition.kind != "label" for condition in conditions):
-            raise ValueError("gated-pixelcnn takes labels as conditions only")
+        if any(condition.kind == "series" for condition in conditions):
+            raise ValueError("gated-pixelcnn takes labels and planes as conditions")
         colours = data.shape[0]
         return cls(
             colours * (data.levels or 1) if encoding == "one-hot" else colours,
             (1 if likelihood.joint else colours) * likelihood.n_params,
-            classes=[condition.classes or 0 for condition in conditions],
+            classes=[c.classes or 0 for c in conditions if c.kind == "label"],
+            planes=[c.channels or 0 for c in conditions if c.kind == "plane"],
             groups=1 if likelihood.joint else colours,
             **hyperparameters,  # type: ignore[arg-type]
         )
 
-    def forward(self, x: Tensor, *labels: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *conditions: Tensor) -> Tensor:
+        labels = [condition for condition in conditions if condition.dim() == 1]
+        planes = [condition for condition in conditions if condition.dim() == 4]
+        mapped = [mapping(plane) for mapping, plane in zip(self.maps, planes, strict=True)]
         vertical: Tensor = self.first_vertical(x)
         horizontal: Tensor = self.first_horizontal(x)
         for layer in self.layers:
-            vertical, horizontal = layer(vertical, horizontal, *labels)
+            vertical, horizontal = layer(vertical, horizontal, labels, mapped)
         for conv in self.final:
             horizontal = conv(self.activation(horizontal))
         return horizontal
 
 
 class GatedLayer(nn.Module):
-    """Figure 2 of the paper, with the class bias of equation 4 in both gates."""
+    """Figure 2 of the paper, with the conditions of equations 4 and 5 in both gates."""
 
     def __init__(
-        self, channels: int, kernel: int, dilation: int, classes: Sequence[int], groups: int
-    ) -> None:
+        self, channels: int, kernel: int, dilation: int, classes: Sequence[int], groups: int,
+        planes: int = 0,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.vertical = VerticalConv(channels, 2 * channels, kernel, dilation)
         self.horizontal = HorizontalConv(channels, 2 * channels, kernel, dilation, 2, groups)
         self.vertical_to_horizontal = nn.Conv2d(2 * channels, 2 * channels, 1)
         self.residual = PixelConv(channels, channels, groups)
         self.labels = nn.ModuleList(nn.Embedding(count, 4 * channels) for count in classes)
+        self.planes = nn.ModuleList(
+            nn.Conv2d(channels, 4 * channels, 1, bias=False) for _ in range(planes)
+        )
 
     def forward(
-        self, vertical: Tensor, horizontal: Tensor, *labels: Tensor
+        self,
+        vertical: Tensor,
+        horizontal: Tensor,
+        labels: Sequence[Tensor] = (),
+        planes: Sequence[Tensor] = (),
     ) -> tuple[Tensor, Tensor]:
         down = self.vertical(vertical)
         right = self.horizontal(horizontal) + self.vertical_to_horizontal(down)
-        for embedding, label in zip(self.labels, labels, strict=True):
-            bias_down, bias_right = embedding(label)[:, :, None, None].chunk(2, dim=1)
+        biases = [
+            *(
+                embed(label)[:, :, None, None]
+                for embed, label in zip(self.labels, labels, strict=True)
+            ),
+            *(project(plane) for project, plane in zip(self.planes, planes, strict=True)),
+        ]
+        for bias in biases:
+            bias_down, bias_right = bias.chunk(2, dim=1)
             down, right = down + bias_down, right + bias_right
         return gate(down), horizontal + self.residual(gate(right))
 
