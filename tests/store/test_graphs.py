@@ -69,6 +69,26 @@ def test_a_mixture_over_colours_with_a_label(tmp_path: Path) -> None:
     agree(model, codes, nats.flatten(1).sum(1), {"y": label.tolist()})
 
 
+def test_a_label_that_is_read_one_hot(tmp_path: Path) -> None:
+    class Labelled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.left, self.label = nn.Conv1d(1, 4, 1), nn.Linear(3, 4)
+
+        def forward(self, x: Tensor, y: Tensor) -> Tensor:
+            return self.left(F.pad(x[:, None], (1, 0))[..., :-1]) + self.label(y)[:, :, None]
+
+    module = Labelled()
+    file = exported(tmp_path, module, [torch.randn(2, 5), torch.randn(2, 3)], (BATCH, BATCH))
+    options = {"data": "vector", "shape": "5", "levels": 4, "likelihood": "categorical"}
+    with pytest.raises(ValueError, match=r"--condition y: .*\[batch, 7\]"):
+        imported(file, encode="unit", conditions=["y=label:7"], **options)
+    found = imported(file, encode="unit", conditions=["y=label:3"], **options)
+    codes, label = torch.randint(4, (2, 5)), torch.tensor([2, 0])
+    wanted = logits_nats(module(codes / 3, F.one_hot(label, 3).float()), codes)
+    agree(Model(load_package(found.path)), codes, wanted, {"y": label.tolist()})
+
+
 def test_logits_of_colours_on_an_axis_of_their_own(tmp_path: Path) -> None:
     class Last(nn.Conv2d):
         def forward(self, x: Tensor) -> Tensor:

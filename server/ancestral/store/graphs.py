@@ -13,8 +13,8 @@ from torch import Tensor
 
 from ancestral.compile import CausalityError, CompileError, ParityError
 from ancestral.compile.fold import folded_weights
-from ancestral.compile.functional import functionalised, run_in_order
-from ancestral.compile.graph import Graph
+from ancestral.compile.functional import functionalised, renamed, run_in_order
+from ancestral.compile.graph import Graph, Node, Ref
 from ancestral.compile.graph_network import Ends, GraphNetwork
 from ancestral.compile.rebatch import at_any_batch
 from ancestral.likelihoods import Likelihood, to_config
@@ -93,6 +93,10 @@ def _prepared(
         raise PackageError(file, "the graph holds no weights")
     at = dict(zip(inputs, example, strict=True))
     specs = [named[name] for name in inputs if name != codes]
+    for spec in specs:
+        if spec.kind == "label" and exported.metas[spec.name].dtype.is_floating_point:
+            graph = _label_as_one_hot(graph, spec, exported.metas[spec.name])
+            at[spec.name] = at[spec.name].argmax(-1)
     graph = replace(graph, inputs=(codes, *(spec.name for spec in specs)))
     given = [at[name] for name in graph.inputs]
     output = graph.run(given)[graph.output]
@@ -100,6 +104,22 @@ def _prepared(
     graph = at_any_batch(graph, given)
     metas = [exported.metas[codes], _output_meta(exported, output)]
     return graph, specs, metas
+
+
+def _label_as_one_hot(graph: Graph, spec: ConditionSpec, meta: Meta) -> Graph:
+    """The label as a whole number, for a module that reads a one for its class, zeros elsewhere."""
+    if len(meta.sizes) != 2 or meta.sizes[1] != spec.classes:
+        raise ValueError(
+            f"--condition {spec.name}: a label is a whole number for each item, or one-hot "
+            f"[batch, {spec.classes}]; the module reads {list(meta.sizes)}"
+        )
+    codes, hot = f"{spec.name}_codes", f"{spec.name}_one_hot"
+    graph = renamed(graph, {spec.name: hot})
+    first = (
+        Node(codes, "aten.one_hot.default", (Ref(spec.name), spec.classes)),
+        Node(hot, "aten.to.dtype", (Ref(codes), torch.float32)),
+    )
+    return replace(graph, nodes=(*first, *graph.nodes))
 
 
 def _of_one_length(meta: Meta) -> bool:
@@ -116,6 +136,8 @@ def _example(exported: Exported, name: str, spec: ConditionSpec | None) -> Tenso
     meta = exported.metas[name]
     sizes = [exported.hints.get(s, 2) if isinstance(s, str) else s for s in meta.sizes]
     generator = torch.Generator().manual_seed(0)
+    if meta.dtype.is_floating_point and spec is not None and spec.kind == "label":
+        return torch.eye(sizes[-1]).expand(*sizes[:-1], -1, -1)[..., 0, :].contiguous()
     if meta.dtype.is_floating_point:
         return torch.randn(sizes, generator=generator, dtype=torch.float32)
     most = 2 if spec is None else min(2, spec.classes or 2)
