@@ -24,6 +24,7 @@ from torch import nn
 
 import ancestral
 from ancestral.engine.model import Model
+from ancestral.media import MuLaw
 from ancestral.settings import SHIPPED
 from ancestral.store import list_packages
 from ancestral.train import datasets, read_recipe
@@ -186,3 +187,25 @@ def test_classifier_hears_the_digits_that_were_asked_for(data_folder: Path) -> N
     drawn = model(name).sample(60, seed=1, condition=condition, sites=5000)
     heard = classifier.predict([spectrum(spoken(clip)) for clip in drawn.items])
     assert (heard == wanted).mean() > 0.4  # chance is 0.1
+
+
+def loudness(sound: Array, hop: int = 80) -> Array:
+    """Energy of every frame, dB."""
+    power = (sound[: len(sound) // hop * hop].reshape(-1, hop) ** 2).mean(1)
+    return np.asarray(10 * np.log10(power + 1e-6))
+
+
+def test_drawn_speech_is_as_loud_as_its_frames_say(data_folder: Path) -> None:
+    """Frames of test excerpts in, speech out: its energy follows the recording's own."""
+    name = "wavernn-voice"
+    test = data_of(name, data_folder).test
+    rows = np.linspace(5, len(test) - 5, 4).astype(int)
+    codec = model(name).manifest.data.media_codec
+    assert isinstance(codec, MuLaw)
+    (frames,) = test.conditions_of(rows)
+    drawn = model(name).sample(4, seed=1, condition={"mel": frames.numpy()})
+    found = np.stack([loudness(codec.decode(np.asarray(item))) for item in drawn.items])
+    said = np.stack([loudness(codec.decode(test.items[row])) for row in rows])
+    assert found.shape == said.shape == (4, 50)
+    assert np.corrcoef(found.ravel(), said.ravel())[0, 1] >= 0.75  # measured: 0.957
+    assert np.corrcoef(found.ravel(), said[::-1].ravel())[0, 1] < 0.5  # another excerpt's

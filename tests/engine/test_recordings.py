@@ -13,6 +13,7 @@ from tests.packages import publish
 import ancestral
 from ancestral.engine.conditions import ConditionError
 from ancestral.engine.model import Model
+from ancestral.engine.parity import first_conditions
 from ancestral.engine.recordings import read_condition
 from ancestral.media.mel import LogMel
 
@@ -90,3 +91,13 @@ def test_only_what_the_manifest_defines_is_measured(tmp_path: Path) -> None:
     assert read_condition(npy(np.zeros((3, 2))), "mel", manifest).shape == (3, 2)
     with pytest.raises(ConditionError, match="a file is NPY here, not WAV"):
         read_condition(wav(), "mel", manifest)
+
+
+def test_checks_run_under_frames_that_a_sound_has(model: Model) -> None:
+    """White noise measured as the manifest says, one value for every hop begun."""
+    (frames,) = first_conditions(model, 20)
+    assert frames.shape == (1, 3, 4)
+    assert float(frames.min()) > 0
+    assert float(frames.max()) < 1
+    (again,) = first_conditions(model, 20)
+    assert again.tolist() == frames.tolist()

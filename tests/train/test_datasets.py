@@ -78,6 +78,7 @@ def test_a_named_set_must_be_the_one_meant(tmp_path: Path, monkeypatch: pytest.M
         ("made-binary-mnist", (50000, 10000, 10000), (1, 28, 28)),
         ("pixelcnn-circuit-boards", (16760, 883, 1486), (1, 32, 32)),
         ("wavenet-digits", (2610, 90, 300), None),
+        ("wavernn-voice", (10984, 393, 268), None),
     ],
 )
 def test_shipped_recipes_read_their_data(

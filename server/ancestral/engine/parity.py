@@ -36,12 +36,20 @@ def finish(runtime: Runtime, slot: int, sites: int, seen: Sequence[Advance] = ()
 
 
 def first_conditions(model: Model, sites: int, seed: int = 0) -> tuple[torch.Tensor, ...]:
-    """A condition of each kind to run with: label 0, a standard normal series or plane."""
+    """A condition of each kind to run with: label 0, a standard normal series or plane.
+
+    A series that the manifest measures of sounds is that of white noise: frames that no sound has
+    may drive a trained recurrence to where float32 and float64 part.
+    """
     generator = torch.Generator().manual_seed(seed)
     found: list[torch.Tensor] = []
-    for spec in model.conditions:
+    for spec, entry in zip(model.conditions, model.manifest.conditions, strict=True):
+        measure = entry.measure(model.data.sample_rate or 0)
         if spec.kind == "label":
             found.append(torch.zeros(1, dtype=torch.int64))
+        elif measure is not None:
+            noise = 0.1 * torch.randn(-(-sites // spec.hop) * spec.hop, generator=generator)
+            found.append(torch.from_numpy(measure(noise.numpy()))[None])
         elif spec.kind == "series":
             frames = -(-sites // spec.hop)
             found.append(torch.randn(1, spec.channels or 1, frames, generator=generator))
