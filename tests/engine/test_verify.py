@@ -8,7 +8,18 @@ from tests.packages import TINY, publish
 
 import ancestral
 from ancestral.engine import verify as verification
+from ancestral.engine.bench import bench
 from ancestral.engine.verify import Check, verify
+
+
+def test_lengths_are_of_whole_frames(tmp_path: Path) -> None:
+    publish(tmp_path, "tiny-wavernn")
+    model = ancestral.load("tiny-wavernn", root=tmp_path)
+    report = verify(model, sites=20)
+    assert report.ok
+    assert report.sites == 24  # a value for every six
+    (row,) = bench(model, (2,), sites=20)
+    assert row.sites == 24
 
 
 @pytest.mark.parametrize("name", TINY)

@@ -22,6 +22,7 @@ from rich.table import Table
 from ancestral.engine.model import Model
 from ancestral.engine.parity import first_conditions
 from ancestral.engine.sampling import drive
+from ancestral.models.data import whole_frames
 from ancestral.runtimes.base import SlotRequest
 
 BATCHES = (1, 4, 16)
@@ -67,8 +68,11 @@ class BenchRow:
 def bench(
     model: Model, batches: Sequence[int] = BATCHES, *, sites: int | None = None, seed: int = 0
 ) -> Iterator[BenchRow]:
-    """Time each batch size in turn. `sites` shortens items of open length (None: the default)."""
-    length = model.sites_of(sites)
+    """Time each batch size in turn. `sites` shortens items of open length (None: the default).
+
+    They are rounded up to whole values of every series.
+    """
+    length = whole_frames(model.sites_of(sites), model.conditions)
     conditions = first_conditions(model, length)
     for batch in batches:
         runtime = model.new_runtime(batch)

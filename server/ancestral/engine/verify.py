@@ -118,7 +118,7 @@ def _length(model: Model, sites: int | None) -> int:
     bounds = model.manifest.data.length
     if sites is None and bounds is not None:
         return whole_frames(min(OPEN_SITES, bounds.maximum), model.conditions)
-    return model.sites_of(sites)
+    return whole_frames(model.sites_of(sites), model.conditions)
 
 
 def _derived(program: Program | None, fallback_reason: str | None) -> Check:
