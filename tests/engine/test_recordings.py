@@ -71,6 +71,7 @@ def test_sampling_lasts_as_long_as_the_frames(model: Model) -> None:
 @pytest.mark.parametrize(
     ("body", "name", "words"),
     [
+        (wav(np.zeros(601)), "mel", "601 samples; 600 are the most"),
         (wav(rate=8000), "mel", "8000 Hz where 1000 Hz"),
         (wav(np.stack([SOUND, SOUND], 1)), "mel", "mono"),
         (b"\x89PNG\r\n\x1a\n", "mel", "NPY or WAV here, not PNG"),

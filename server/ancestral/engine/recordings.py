@@ -33,6 +33,10 @@ def read_condition(
         if kind != "wav" or measure is None:
             taken = "NPY" if measure is None else "NPY or WAV"
             raise ConditionError(name, f"a file is {taken} here, not {kind.upper()}")
-        return measure(read_sound(body, manifest.data.sample_rate)[0])
+        sound, _ = read_sound(body, manifest.data.sample_rate)
+        length = manifest.data.length
+        if length is not None and len(sound) > length.maximum:
+            raise ConditionError(name, f"has {len(sound)} samples; {length.maximum} are the most")
+        return measure(sound)
     except MediaError as error:
         raise ConditionError(name, str(error)) from error
