@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ancestral.likelihoods.base import Likelihood
 from ancestral.models.data import ConditionSpec, DataSpec
+from ancestral.models.images import image_ends
 from ancestral.models.network import Encoding, ParamsLayout
 
 
@@ -81,17 +82,16 @@ class GatedPixelCNN(nn.Module):
         **hyperparameters: object,
     ) -> Self:
         """The module for that data; its channels are ordered unless the likelihood is joint."""
-        if data.kind != "image":
-            raise ValueError(f"gated-pixelcnn models images, not {data.kind} data")
         if any(condition.kind == "series" for condition in conditions):
             raise ValueError("gated-pixelcnn takes labels and planes as conditions")
-        colours = data.shape[0]
+        labels = [condition for condition in conditions if condition.kind == "label"]
+        ends = image_ends("gated-pixelcnn", data, likelihood, labels, encoding)
         return cls(
-            colours * (data.levels or 1) if encoding == "one-hot" else colours,
-            (1 if likelihood.joint else colours) * likelihood.n_params,
-            classes=[c.classes or 0 for c in conditions if c.kind == "label"],
+            ends.inputs,
+            ends.outputs,
+            classes=ends.classes,
             planes=[c.channels or 0 for c in conditions if c.kind == "plane"],
-            groups=1 if likelihood.joint else colours,
+            groups=ends.groups,
             **hyperparameters,  # type: ignore[arg-type]
         )
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ancestral.likelihoods.base import Likelihood
 from ancestral.models.data import ConditionSpec, DataSpec
 from ancestral.models.gated_pixelcnn import group_mask
+from ancestral.models.images import image_ends
 from ancestral.models.network import Encoding, ParamsLayout
 
 
@@ -69,16 +70,12 @@ class PixelCNN(nn.Module):
         **hyperparameters: object,
     ) -> Self:
         """The module for that data; its channels are ordered unless the likelihood is joint."""
-        if data.kind != "image":
-            raise ValueError(f"pixelcnn models images, not {data.kind} data")
-        if any(condition.kind != "label" for condition in conditions):
-            raise ValueError("pixelcnn takes labels as conditions only")
-        colours = data.shape[0]
+        ends = image_ends("pixelcnn", data, likelihood, conditions, encoding)
         return cls(
-            colours * (data.levels or 1) if encoding == "one-hot" else colours,
-            (1 if likelihood.joint else colours) * likelihood.n_params,
-            classes=[condition.classes or 0 for condition in conditions],
-            groups=1 if likelihood.joint else colours,
+            ends.inputs,
+            ends.outputs,
+            classes=ends.classes,
+            groups=ends.groups,
             **hyperparameters,  # type: ignore[arg-type]
         )
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ancestral.likelihoods.base import Likelihood
 from ancestral.models.data import ConditionSpec, DataSpec
+from ancestral.models.images import image_ends
 from ancestral.models.network import Encoding, ParamsLayout
 from ancestral.models.pixelcnn_pp import RIGHT, Conv, GatedLayer, shift_down, shift_right
 
@@ -71,15 +72,11 @@ class PixelSNAIL(nn.Module):
         **hyperparameters: object,
     ) -> Self:
         """The module for that data."""
-        if data.kind != "image":
-            raise ValueError(f"pixelsnail models images, not {data.kind} data")
-        if any(condition.kind != "label" for condition in conditions):
-            raise ValueError("pixelsnail takes labels as conditions only")
-        colours = data.shape[0]
+        ends = image_ends("pixelsnail", data, likelihood, conditions, encoding)
         return cls(
-            colours * (data.levels or 1) if encoding == "one-hot" else colours,
-            (1 if likelihood.joint else colours) * likelihood.n_params,
-            classes=[condition.classes or 0 for condition in conditions],
+            ends.inputs,
+            ends.outputs,
+            classes=ends.classes,
             **hyperparameters,  # type: ignore[arg-type]
         )
 
