@@ -116,7 +116,7 @@ def test_build_refuses_what_does_not_fit() -> None:
     for family, hyper in fitting.items():
         with pytest.raises(ValueError, match=r"not audio|one size"):
             build(family, hyper, audio, bernoulli)
-        with pytest.raises(ValueError, match="labels (and planes )?as conditions"):
+        with pytest.raises(ValueError, match=r"labels (and planes )?as conditions"):
             build(family, hyper, bits, bernoulli, [SERIES])
     with pytest.raises(ValueError, match="models sequences"):
         build("wavenet", {"dilations": [1], "residual": 2, "skip": 2}, bits, bernoulli)

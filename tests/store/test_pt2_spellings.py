@@ -108,12 +108,36 @@ def rows_as_steps(m: Function, x: Tensor) -> Tensor:
     return m.out(rows[..., None]).permute(0, 3, 1, 2)
 
 
+def many_ways_at_once(m: Function, x: Tensor) -> Tensor:
+    """Crops, batch norm, assignment, strides, an LSTM along rows, attention under −1e9, sums."""
+    rows, columns = x.shape[2:]
+    left = torch.zeros_like(x)
+    left[..., 1:] = x[..., :-1]
+    h = m.norm(F.elu(m.above(F.pad(x, (1, 1, 2, 0))[:, :, :-1]))) + left
+    low = m.down(F.pad(h, (0, 1, 2, 1))[:, :, :-2])
+    h = h + m.up(F.silu(low))[:, :, :rows, :columns]
+    h[:, :2] *= 0.5
+    last = m.layer_norm(h.permute(0, 2, 3, 1))
+    last = last + m.lstm(last.reshape(-1, columns, 4))[0].view_as(last)
+    q, k, v = m.qkv(last.flatten(1, 2)).chunk(3, -1)
+    past = torch.ones(rows * columns, rows * columns).tril()
+    mixed = (q @ k.mT * past - 1e9 * (1 - past)).softmax(-1) @ v
+    h = (last.flatten(1, 2) + mixed).mT.unflatten(2, (rows, columns))
+    return m.last(h + h.cumsum(1) * 0.1)
+
+
 IMAGE = {"data": "image", "shape": f"1x{H}x{W}", "levels": 3, "likelihood": "categorical"}
 IMAGES: dict[Way, Callable[[], Layers]] = {
     along_rows: lambda: {"lstm": nn.LSTM(1, 4, batch_first=True), "out": nn.Linear(4, 3)},
     down_columns: lambda: {
         "gru": nn.GRU(1, 4, 2), "both": nn.GRU(1, 2, batch_first=True, bidirectional=True),
         "out": nn.Linear(4, 3),
+    },
+    many_ways_at_once: lambda: {
+        "above": nn.Conv2d(1, 4, (2, 3)), "norm": nn.BatchNorm2d(4),
+        "down": nn.Conv2d(4, 4, 2, stride=2), "up": nn.ConvTranspose2d(4, 4, 2, stride=2),
+        "layer_norm": nn.LayerNorm(4), "lstm": nn.LSTM(4, 4, batch_first=True),
+        "qkv": nn.Linear(4, 12), "last": nn.Conv2d(4, 3, 1),
     },
     rows_as_steps: lambda: {"rnn": nn.RNN(W, W, batch_first=True), "out": nn.Linear(1, 3)},
 }  # fmt: skip

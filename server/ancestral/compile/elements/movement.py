@@ -28,8 +28,8 @@ def _apply(
         table = {id(v): label.to(dtype) for v, label in zip(views, labels, strict=True)}
 
         def swap(value: Any, table: dict[int, Tensor] = table) -> Any:
-            if isinstance(value, View):
-                return table[id(value)]
+            if isinstance(value, View):  # one that is not moved gives its shape
+                return table[id(value)] if id(value) in table else _labels(value)
             if isinstance(value, Fixed):
                 return value.tensor
             if isinstance(value, (list, tuple)):
