@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.causal import network
+from tests.causal import Function, network
 from torch import Tensor, nn
 
 from ancestral.compile import Graph, Node, Ref, UnsupportedOperator
@@ -155,3 +156,18 @@ def test_a_module_that_cannot_be_traced_says_why() -> None:
 
     with pytest.raises(CompileError, match=r"(?s)torch\.export says .*make_fx says"):
         capture(Branching(), (torch.zeros(2, 3),), [{0: "batch"}])
+
+
+def test_threads_take_turns_at_tracing() -> None:
+    """Packages are loaded side by side, recurrent ones among them."""
+    layers = {"token": nn.Embedding(3, 4), "lstm": nn.LSTM(4, 4, batch_first=True)}
+
+    def forward(m: Function, x: Tensor) -> Tensor:
+        return m.lstm(F.pad(m.token(x), (0, 0, 1, 0))[:, :-1])[0]  # type: ignore[no-any-return]
+
+    module = Function(forward, **layers).eval()
+    codes = torch.zeros(5, 20, dtype=torch.int64)
+    with ThreadPoolExecutor(4) as pool:
+        graphs = list(pool.map(lambda _: capture(module, (codes,)), range(8)))
+    assert {node.op for graph in graphs for node in graph.nodes} >= {"aten.lstm.input"}
+    torch.testing.assert_close(graphs[-1].run([codes])[graphs[-1].output], module(codes))

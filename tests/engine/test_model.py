@@ -14,6 +14,7 @@ from ancestral.engine.conditions import ConditionError
 from ancestral.engine.known import KnownError
 from ancestral.engine.length import LengthError
 from ancestral.engine.scoring import ItemError, percentile
+from ancestral.models.made import ordering
 from ancestral.store.errors import PackageError
 
 
@@ -240,3 +241,22 @@ def test_fingerprint_tells_weights_apart(root: Path, tmp_path: Path) -> None:
     changed = {"hidden": [13], "order": [4, 2, 0, 5, 1, 3]}
     publish(tmp_path, "tiny-made", hyperparameters=changed)
     assert load(tmp_path, "tiny-made").fingerprint != model.fingerprint
+
+
+def test_a_prepared_ensemble_traces_nothing_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hyper = {"hidden": [7], "orders": [1, 2, 3]}
+    data = {"kind": "image", "shape": [1, 3, 2], "levels": 2}
+    orders = {f"order-{k}": ordering(6, k + 1).tolist() for k in range(3)}
+    told = {"hyperparameters": hyper, "data": data, "order": "ensemble", "orders": orders}
+    publish(tmp_path, "tiny-made", **told)
+    model = ancestral.load("tiny-made", root=tmp_path)
+    model.prepare()
+
+    def refuse(*_: object) -> object:
+        raise AssertionError("compiled again")
+
+    monkeypatch.setattr("ancestral.engine.model.derive", refuse)
+    assert model.derived
+    assert model.sample(2, seed=1).items.shape == (2, 1, 3, 2)

@@ -113,6 +113,11 @@ class Model:
                     self._fallback_reason = str(error)
             return self._program
 
+    def prepare(self) -> None:
+        """Compile what samples, under every order, so that no request waits for it."""
+        for model in self.members or (self,):
+            _ = model.program
+
     def _tracing(self) -> CachedTracing:
         """Where the graph is kept: one entry for each version and order of a package."""
         identity = [self.weights, library(), self.manifest.model_dump_json()]

@@ -45,6 +45,7 @@ def package_loader(root: Path) -> Loader:
 
     def read(label: str) -> Model:
         model = load(label, root)
+        model.prepare()
         logger.info("loaded %s as %s", label, model.fingerprint)
         return model
 
