@@ -104,7 +104,7 @@ class NativeBatch:
             np.ones(slots),
             np.zeros(slots, dtype=np.int64),
             np.full(slots, 2.0),
-            zeros((max(size, 16),), np.float64),
+            zeros((draw.FIRST + padded(max(size, 16)),), np.float64),
             np.zeros(max(channels, 1)),
             np.zeros((max(channels, 1), 2)),
         )  # seeds, items, temperatures, top_k, top_p, masses, a pixel, its noise

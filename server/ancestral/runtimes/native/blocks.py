@@ -6,99 +6,54 @@ from numba import njit
 
 from ancestral.runtimes.native.lanes import LANES, bytes_of, call_kernel
 
+GROUP = 2  # panels side by side, as `products` packs them
+
 # the numbers of the routines in `kernels`
-VECTORS, WEIGHTED, EXP = range(3)
+VECTORS, WEIGHTED, MASSES = range(3)
 T18, T14, T12, T11, T24, T22, T21, T44, T42, T41, T82, T81 = range(3, 15)
 
 
 @njit
 def product(
-    like, kernel, segs, count, rows, weights, panel_bytes, panels, bias, more, m_stride, y, y_stride
+    like, kernel, segs, count, rows, weights, size, panels, bias, more, m_stride, y, y_stride
 ):
-    """y [rows, panels · LANES] = bias + more + x Wᵀ, `segs` says where x lies."""
+    """y [rows, panels · LANES] = bias + more + x Wᵀ of `size` inputs; `segs` says where x lies."""
     wide = LANES * bytes_of(like)
+    group_bytes = GROUP * size * wide
     p = 0
     while p < panels:
         left = panels - p
-        w, c = weights + p * panel_bytes, bias + p * wide
+        w, c = weights + p * size * wide, bias + p * wide
         a, o = (more + p * wide if more else 0), y + p * wide
-        r = 0
         if rows == 1:
             if left >= 8:
-                call_kernel(
-                    kernel, T18, segs, count, r, w, panel_bytes, c, a, m_stride, o, y_stride
-                )
-                p += 8
+                which, step = T18, 8
             elif left >= 4:
-                call_kernel(
-                    kernel, T14, segs, count, r, w, panel_bytes, c, a, m_stride, o, y_stride
-                )
-                p += 4
+                which, step = T14, 4
             elif left >= 2:
-                call_kernel(
-                    kernel, T12, segs, count, r, w, panel_bytes, c, a, m_stride, o, y_stride
-                )
-                p += 2
+                which, step = T12, 2
             else:
-                call_kernel(
-                    kernel, T11, segs, count, r, w, panel_bytes, c, a, m_stride, o, y_stride
-                )
-                p += 1
-        elif rows < 8 and left >= 4:
-            if rows - r >= 4:
-                call_kernel(
-                    kernel, T44, segs, count, r, w, panel_bytes, c, a, m_stride, o, y_stride
-                )
-                r += 4
-            if rows - r >= 2:
-                call_kernel(
-                    kernel, T24, segs, count, r, w, panel_bytes, c, a, m_stride, o, y_stride
-                )
-                r += 2
-            if rows - r >= 1:
-                call_kernel(
-                    kernel, T14, segs, count, r, w, panel_bytes, c, a, m_stride, o, y_stride
-                )
-            p += 4
+                which, step = T11, 1
+            call_kernel(kernel, which, segs, count, 0, w, group_bytes, c, a, m_stride, o, y_stride)
+            p += step
+            continue
+        r = 0
+        if rows < 8 and left >= 4:
+            step, four, two, one = 4, T44, T24, T14
         elif left >= 2:
-            while rows - r >= 8:
-                call_kernel(
-                    kernel, T82, segs, count, r, w, panel_bytes, c, a, m_stride, o, y_stride
-                )
-                r += 8
-            if rows - r >= 4:
-                call_kernel(
-                    kernel, T42, segs, count, r, w, panel_bytes, c, a, m_stride, o, y_stride
-                )
-                r += 4
-            if rows - r >= 2:
-                call_kernel(
-                    kernel, T22, segs, count, r, w, panel_bytes, c, a, m_stride, o, y_stride
-                )
-                r += 2
-            if rows - r >= 1:
-                call_kernel(
-                    kernel, T12, segs, count, r, w, panel_bytes, c, a, m_stride, o, y_stride
-                )
-            p += 2
+            step, four, two, one = 2, T42, T22, T12
         else:
-            while rows - r >= 8:
-                call_kernel(
-                    kernel, T81, segs, count, r, w, panel_bytes, c, a, m_stride, o, y_stride
-                )
-                r += 8
-            if rows - r >= 4:
-                call_kernel(
-                    kernel, T41, segs, count, r, w, panel_bytes, c, a, m_stride, o, y_stride
-                )
-                r += 4
-            if rows - r >= 2:
-                call_kernel(
-                    kernel, T21, segs, count, r, w, panel_bytes, c, a, m_stride, o, y_stride
-                )
-                r += 2
-            if rows - r >= 1:
-                call_kernel(
-                    kernel, T11, segs, count, r, w, panel_bytes, c, a, m_stride, o, y_stride
-                )
-            p += 1
+            step, four, two, one = 1, T41, T21, T11
+        eight = T82 if step == 2 else T81
+        while rows - r >= 8:
+            call_kernel(kernel, eight, segs, count, r, w, group_bytes, c, a, m_stride, o, y_stride)
+            r += 8
+        if rows - r >= 4:
+            call_kernel(kernel, four, segs, count, r, w, group_bytes, c, a, m_stride, o, y_stride)
+            r += 4
+        if rows - r >= 2:
+            call_kernel(kernel, two, segs, count, r, w, group_bytes, c, a, m_stride, o, y_stride)
+            r += 2
+        if rows - r >= 1:
+            call_kernel(kernel, one, segs, count, r, w, group_bytes, c, a, m_stride, o, y_stride)
+        p += step

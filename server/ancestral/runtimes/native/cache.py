@@ -16,6 +16,8 @@ from typing import Any
 import numba
 from numba import config
 
+from ancestral.settings import CACHE
+
 
 def folder() -> Path:
     """The folder of this version's compiled code."""
@@ -23,8 +25,7 @@ def folder() -> Path:
     for path in sorted(Path(__file__).parent.glob("*.py")):
         found.update(path.read_bytes())
     given = os.environ.get("NUMBA_CACHE_DIR")
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    root = Path(given) if given else home / "ancestral" / "native"
+    root = Path(given) if given else Path(os.environ.get("ANCESTRAL_CACHE") or CACHE) / "native"
     return root / found.hexdigest()[:16]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from ancestral.likelihoods import Likelihood
-from ancestral.runtimes.native.blocks import EXP
+from ancestral.runtimes.native.blocks import MASSES
 from ancestral.runtimes.native.lanes import call_kernel
 from ancestral.runtimes.native.memory import load
 from ancestral.runtimes.native.quantile import ndtri
@@ -40,19 +40,30 @@ def describe(likelihood: Likelihood) -> list[int]:
     ]
 
 
+# the scratch of a draw, float64: three numbers, then the masses
+TEMPERATURE, LARGEST, TOTAL, FIRST = 0, 1, 2, 8
+
+
 @njit
-def _masses(like, kernel, params, count, temperature, scratch):
-    """exp((l − max) / temperature) into scratch; returns the maximum and the first place of it."""
-    best, mode = float(load(like, params, 0)), 0
+def _masses(kernel, params, count, temperature, scratch):
+    """exp((l − max) / temperature) into scratch[FIRST:], the maximum and the sum before it."""
+    scratch[TEMPERATURE] = temperature
+    at = scratch.ctypes.data
+    call_kernel(
+        kernel, MASSES, params, count, at + 8 * FIRST, at, at + 8 * LARGEST, at + 8 * TOTAL,
+        0, 0, 0, 0,
+    )  # fmt: skip
+
+
+@njit
+def _mode(like, params, count):
+    """The first place of the largest logit."""
+    best, mode = load(like, params, 0), 0
     for i in range(1, count):
-        value = float(load(like, params, i))
+        value = load(like, params, i)
         if value > best:
             best, mode = value, i
-    for i in range(count):
-        scratch[i] = (float(load(like, params, i)) - best) / temperature
-    a = scratch.ctypes.data
-    call_kernel(kernel, EXP, a, count, 0, 0, 0, 0, 0, 0, 0, 0)
-    return best, mode
+    return mode
 
 
 @njit
@@ -67,7 +78,9 @@ def _ranked(masses, count):
             middle, last = min(first + width, count), min(first + 2 * width, count)
             a, b = first, middle
             for k in range(first, last):
-                if a < middle and (b >= last or masses[order[a]] >= masses[order[b]]):
+                if a < middle and (
+                    b >= last or masses[FIRST + order[a]] >= masses[FIRST + order[b]]
+                ):
                     other[k] = order[a]
                     a += 1
                 else:
@@ -82,50 +95,69 @@ def _ranked(masses, count):
 def _cut(masses, count, top_k, top_p):
     """Zero what lies outside the top_k likeliest (0: all) and the nucleus of top_p (2: all)."""
     ranked = _ranked(masses, count)
-    total = 0.0
+    whole = 0.0
     kept = count if top_k == 0 else min(top_k, count)
     for i in range(kept):
-        total += masses[ranked[i]]
+        whole += masses[FIRST + ranked[i]]
     mass = 0.0
     for i in range(count):
-        if i >= kept or (i > 0 and mass >= top_p * total):
-            masses[ranked[i]] = 0.0
+        if i >= kept or (i > 0 and mass >= top_p * whole):
+            masses[FIRST + ranked[i]] = 0.0
             kept = min(kept, i)
-        mass += masses[ranked[i]]
+        mass += masses[FIRST + ranked[i]]
+    masses[TOTAL] = mass
 
 
 @njit
 def _choose(masses, count, u):
     """The first category at which the cumulated mass exceeds u of the whole."""
-    total = 0.0
-    for i in range(count):
-        total += masses[i]
-    target, mass, found = u * total, 0.0, 0
-    for i in range(count):
-        mass += masses[i]
-        found += mass <= target
-    return min(found, count - 1)
+    target, mass, i = u * masses[TOTAL], 0.0, 0
+    while i + 8 <= count:  # blocks whose end does not reach the target are passed over
+        a = masses[FIRST + i] + masses[FIRST + i + 1]
+        b = masses[FIRST + i + 2] + masses[FIRST + i + 3]
+        c = masses[FIRST + i + 4] + masses[FIRST + i + 5]
+        d = masses[FIRST + i + 6] + masses[FIRST + i + 7]
+        end = mass + ((a + b) + (c + d))
+        if end > target:
+            break
+        mass = end
+        i += 8
+    while i < count:
+        mass += masses[FIRST + i]
+        if mass > target:
+            return i
+        i += 1
+    return count - 1
 
 
 @njit
 def choose(like, kernel, params, count, u, temperature, top_k, top_p, scratch):
     """A category of logits: the mode at temperature 0."""
-    _, mode = _masses(like, kernel, params, count, temperature if temperature > 0 else 1.0, scratch)
     if temperature == 0:
-        return mode
+        return _mode(like, params, count)
+    _masses(kernel, params, count, temperature, scratch)
     if top_k > 0 or top_p <= 1:
         _cut(scratch, count, top_k, top_p)
     return _choose(scratch, count, u)
 
 
 @njit
-def _log_total(like, kernel, params, count, scratch):
+def categorical(like, kernel, params, count, u, temperature, top_k, top_p, value, fixed, scratch):
+    """A category, or `value` where it is `fixed`, and its nats; the masses are computed once."""
+    plain = temperature == 1 and top_k == 0 and top_p > 1
+    if not fixed and not plain:
+        value = float(choose(like, kernel, params, count, u, temperature, top_k, top_p, scratch))
+    total = _log_total(kernel, params, count, scratch)
+    if not fixed and plain:
+        value = float(_choose(scratch, count, u))
+    return value, float(load(like, params, int(value))) - total
+
+
+@njit
+def _log_total(kernel, params, count, scratch):
     """log Σ exp of logits."""
-    best, _ = _masses(like, kernel, params, count, 1.0, scratch)
-    total = 0.0
-    for i in range(count):
-        total += scratch[i]
-    return best + math.log(total)
+    _masses(kernel, params, count, 1.0, scratch)
+    return scratch[LARGEST] + math.log(scratch[TOTAL])
 
 
 @njit
@@ -158,11 +190,9 @@ def _logit(u):
 
 
 @njit
-def sample(like, kernel, config, params, u, v, temperature, top_k, top_p, scratch):
+def sample(like, kernel, config, params, u, v, temperature, scratch):
     """One value from one parameter vector; u chooses the category or component, v the value."""
     kind, levels, m = config[KIND], config[LEVELS], config[COMPONENTS]
-    if kind == CATEGORICAL:
-        return float(choose(like, kernel, params, levels, u, temperature, top_k, top_p, scratch))
     if kind == BERNOULLI:
         logit = float(load(like, params, 0))
         if temperature == 0:
@@ -186,15 +216,12 @@ def sample(like, kernel, config, params, u, v, temperature, top_k, top_p, scratc
 def log_prob(like, kernel, config, params, value, scratch):
     """Nats of a value under one parameter vector."""
     kind, levels, m = config[KIND], config[LEVELS], config[COMPONENTS]
-    if kind == CATEGORICAL:
-        chosen = float(load(like, params, int(value)))
-        return chosen - _log_total(like, kernel, params, levels, scratch)
     if kind == BERNOULLI:
         logit = float(load(like, params, 0))
         return _log_sigmoid(logit if value > 0 else -logit)
     if kind == GAUSSIAN:
         return _log_density(value, float(load(like, params, 0)), float(load(like, params, 1)))
-    total = _log_total(like, kernel, params, m, scratch)
+    total = _log_total(kernel, params, m, scratch)
     for i in range(m):
         mean, log_scale = float(load(like, params, m + i)), float(load(like, params, 2 * m + i))
         if kind == GAUSSIANS:
@@ -262,7 +289,7 @@ def sample_pixel(like, kernel, config, params, channels, noise, temperature, val
 def log_prob_pixel(like, kernel, config, params, channels, values, nats, scratch):
     """nats [channels]: log p(x_c | x_1 … x_c-1), the component summed out."""
     levels, m = config[LEVELS], config[COMPONENTS]
-    total = _log_total(like, kernel, params, m, scratch)
+    total = _log_total(kernel, params, m, scratch)
     for i in range(m):
         scratch[i] = float(load(like, params, i)) - total
     before = 0.0

@@ -28,7 +28,7 @@ PLAIN, RING, BY_RANK, BY_ROW, WRAP = range(5)
  CUMSUM, ATTEND, SCORES, SOFTMAX_KEYS, MIX, KEYED) = range(17)  # fmt: skip
 
 # a product's head in place of its operand Y: where its segments lie in the table of links
-FIRST, SEGMENTS, WEIGHTS, PANEL_BYTES, PANELS, BIAS = range(6)
+FIRST, SEGMENTS, WEIGHTS, INPUTS, PANELS, BIAS = range(6)
 ELEMENTS = OPERAND  # a link is an operand and its number of elements
 LINK = OPERAND + 1
 

@@ -32,18 +32,26 @@ def clamped(b: ir.IRBuilder, x: V, low: float, high: float) -> V:
 
 
 def exp(b: ir.IRBuilder, x: V) -> V:
+    """e^x: 0 below the normal numbers, infinity above the largest, NaN of NaN."""
+    lowest, highest = (-87.3, 88.7) if size_of(x.type.element) == 4 else (-708.3, 709.7)
+    value = _exp_within(b, clamped(b, x, lowest, highest))
+    value = b.select(b.fcmp_ordered("<", x, constant(x.type, lowest)), constant(x.type, 0.0), value)
+    value = b.select(
+        b.fcmp_ordered(">", x, constant(x.type, highest)), constant(x.type, math.inf), value
+    )
+    return b.select(b.fcmp_unordered("uno", x, x), x, value)
+
+
+def _exp_within(b: ir.IRBuilder, x: V) -> V:
+    """The same where e^x is a normal number."""
     single = size_of(x.type.element) == 4
     bits, mantissa, bias = (32, 23, 127) if single else (64, 52, 1023)
     degree = 7 if single else 13
-    lowest, highest = (-87.3, 88.7) if single else (-708.3, 709.7)
     high, low = (
-        (0.693359375, -2.12194440e-4)
-        if single
-        else (6.93145751953125e-1, 1.42860682030941723212e-6)
+        (0.693359375, -2.12194440e-4) if single else (6.93145751953125e-1, 1.42860682030941723212e-6)
     )
-    near = clamped(b, x, lowest, highest)
-    n = intrinsic_call(b, "llvm.rint", b.fmul(near, constant(x.type, 1 / math.log(2))))
-    r = fma(b, n, constant(x.type, -high), near)
+    n = intrinsic_call(b, "llvm.rint", b.fmul(x, constant(x.type, 1 / math.log(2))))
+    r = fma(b, n, constant(x.type, -high), x)
     r = fma(b, n, constant(x.type, -low), r)
     total = constant(x.type, 1 / math.factorial(degree))
     for k in reversed(range(degree)):
@@ -51,12 +59,7 @@ def exp(b: ir.IRBuilder, x: V) -> V:
     whole = ir.VectorType(ir.IntType(bits), x.type.count)
     power = b.add(b.fptosi(n, whole), ir.Constant(whole, [bias] * x.type.count))
     power = b.shl(power, ir.Constant(whole, [mantissa] * x.type.count))
-    value = b.fmul(total, b.bitcast(power, x.type))
-    value = b.select(b.fcmp_ordered("<", x, constant(x.type, lowest)), constant(x.type, 0.0), value)
-    value = b.select(
-        b.fcmp_ordered(">", x, constant(x.type, highest)), constant(x.type, math.inf), value
-    )
-    return b.select(b.fcmp_unordered("uno", x, x), x, value)
+    return b.fmul(total, b.bitcast(power, x.type))
 
 
 def sigmoid(b: ir.IRBuilder, x: V) -> V:
@@ -71,17 +74,15 @@ def tanh(b: ir.IRBuilder, x: V) -> V:
 
 
 def gate(b: ir.IRBuilder, x: V, y: V) -> V:
-    """tanh x · sigmoid y by one division: (A − 1) / ((A + 1)(1 + B)), A = e^2x, B = e^−y."""
+    """tanh x · sigmoid y by one division: (A − 1) / ((A + 1)(1 + B)), A = e^2x, B = e^−y.
+
+    Beyond ±40 in the exponents both are at their ends.
+    """
     one = constant(x.type, 1.0)
-    a = _exp_within(b, b.fmul(constant(x.type, 2.0), x))
-    c = _exp_within(b, b.fneg(y))
-    return b.fdiv(b.fsub(a, one), b.fmul(b.fadd(a, one), b.fadd(one, c)))
-
-
-def _exp_within(b: ir.IRBuilder, x: V) -> V:
-    """exp of x held to ±40: beyond it tanh and sigmoid are at their ends. NaN stays."""
-    within = clamped(b, x, -40.0, 40.0)
-    return exp(b, b.select(b.fcmp_unordered("uno", x, x), x, within))
+    a = _exp_within(b, clamped(b, b.fmul(constant(x.type, 2.0), x), -40.0, 40.0))
+    c = _exp_within(b, clamped(b, b.fneg(y), -40.0, 40.0))
+    value = b.fdiv(b.fsub(a, one), b.fmul(b.fadd(a, one), b.fadd(one, c)))
+    return b.select(b.fcmp_unordered("uno", x, y), b.fadd(x, y), value)
 
 
 def silu(b: ir.IRBuilder, x: V) -> V:

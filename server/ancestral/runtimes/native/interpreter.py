@@ -12,7 +12,7 @@ from ancestral.runtimes.native import fields as f
 from ancestral.runtimes.native.attention import attend
 from ancestral.runtimes.native.blocks import product
 from ancestral.runtimes.native.cache import compiled
-from ancestral.runtimes.native.draw import SIZE, log_prob, log_prob_pixel, sample, sample_pixel
+from ancestral.runtimes.native.draw import CATEGORICAL, KIND, LEVELS, SIZE, categorical, log_prob, log_prob_pixel, sample, sample_pixel
 from ancestral.runtimes.native.lanes import bytes_of
 from ancestral.runtimes.native.memory import integer, put, store
 from ancestral.runtimes.native.movement import (
@@ -78,7 +78,7 @@ def run_product(like, kernel, op, links, segs, stand, ranks, phases, lengths):
         added = address(op, f.X, slot, stand, ranks, phases, lengths) if more else 0
         product(
             like, kernel, segs, count, columns if columns else n, integer(head, f.WEIGHTS),
-            integer(head, f.PANEL_BYTES), integer(head, f.PANELS), integer(head, f.BIAS), added,
+            integer(head, f.INPUTS), integer(head, f.PANELS), integer(head, f.BIAS), added,
             integer(op, f.X + stride), out, integer(op, f.OUT + stride),
         )  # fmt: skip
 
@@ -238,11 +238,17 @@ def draw(
         else:
             for d in range(first, last):
                 vector = params + (d if vectors > 1 else 0) * size
-                if not fixed[slot, site, d]:
-                    own[d] = sample(
-                        like, kernel, config, vector, words[d, 0], words[d, 1], temperature,
-                        top_k, top_p, masses,
+                known = fixed[slot, site, d]
+                if config[KIND] == CATEGORICAL:
+                    own[d], nats[slot, site, d] = categorical(
+                        like, kernel, vector, config[LEVELS], words[d, 0], temperature, top_k,
+                        top_p, own[d], known, masses,
                     )  # fmt: skip
+                    continue
+                if not known:
+                    own[d] = sample(
+                        like, kernel, config, vector, words[d, 0], words[d, 1], temperature, masses
+                    )
                 nats[slot, site, d] = log_prob(like, kernel, config, vector, own[d], masses)
         codes = address(ends + 8 * f.FIELDS, f.OUT, slot, stand, ranks, phases, lengths)
         for d in range(first, last):

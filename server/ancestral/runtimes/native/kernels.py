@@ -19,13 +19,13 @@ from ancestral.runtimes.native import lanes
 from ancestral.runtimes.native.attention import weighted
 from ancestral.runtimes.native.cache import compiled_for_c
 from ancestral.runtimes.native.lanes import INT, Body
-from ancestral.runtimes.native.pointwise import exp_of_doubles, vectors
+from ancestral.runtimes.native.pointwise import masses, vectors
 from ancestral.runtimes.native.products import tile
 
 # rows and panels of the tiles that there are
 TILES = ((1, 8), (1, 4), (1, 2), (1, 1), (2, 4), (2, 2), (2, 1), (4, 4), (4, 2), (4, 1), (8, 2),
          (8, 1))  # fmt: skip
-ROUTINES: tuple[Body, ...] = (vectors, weighted, exp_of_doubles, *(tile(r, p) for r, p in TILES))
+ROUTINES: tuple[Body, ...] = (vectors, weighted, masses, *(tile(r, p) for r, p in TILES))
 
 
 def _switch(b: ir.IRBuilder, of: ir.Type, args: Sequence[ir.Value]) -> None:

@@ -20,6 +20,9 @@ from ancestral.runtimes.native.registers import Part, Plan
 from ancestral.runtimes.native.storage import NOWHERE, Array, Operand, kept, padded, zeros
 
 
+LINE = 16  # elements that memory is given out in: a cache line at least
+
+
 class Unsupported(Exception):
     """What this runtime does not compute; the reference runtime does."""
 
@@ -30,6 +33,9 @@ class Weights:
     def __init__(self, constants: Mapping[str, Tensor], dtype: np.dtype[Any]) -> None:
         self.constants, self.dtype = constants, dtype
         self._kept: dict[Any, Array] = {}
+        # the weights, their padding to whole vectors, and biases; memory is taken as it is filled
+        total = sum(t.numel() for t in constants.values() if t.is_floating_point())
+        self._room: Array = zeros((2 * total + 2**16,), dtype)
 
     def array(self, name: str) -> Array:
         """A weight as numpy has it, of the runtime's type."""
@@ -37,9 +43,19 @@ class Weights:
         return found
 
     def once(self, key: Any, make: Any) -> Array:
-        """Memory that `make` fills, the first time that `key` is asked for."""
+        """Memory that `make` fills, the first time that `key` is asked for.
+
+        In the order of asking, which is that of execution: weights are read as one stream.
+        """
         if key not in self._kept:
-            self._kept[key] = kept(np.asarray(make()), self.dtype)
+            made = np.asarray(make())
+            size = -(-made.size // LINE) * LINE
+            if made.size <= self._room.size:
+                place, self._room = self._room[: made.size], self._room[size:]
+                self._kept[key] = place.reshape(made.shape)
+                self._kept[key][...] = made
+            else:
+                self._kept[key] = kept(made, self.dtype)
         return self._kept[key]
 
     @property
@@ -401,9 +417,10 @@ class Lowering:
         added: Operand = NOWHERE,
     ) -> None:
         """out = bias + added + x Wᵀ; `matrix()` [out, in] and `bias()` are asked for once a key."""
+        size = sum(count for _, count in segments)
         packed = self.weights.once((*key, "matrix"), lambda: pack(matrix()))
-        panels, size, lanes = packed.shape
-        wide = panels * lanes
+        panels = packed.size // (size * LANES)
+        wide = panels * LANES
 
         def padded_bias() -> Array:
             found = np.zeros(wide, dtype=self.dtype)
@@ -413,10 +430,9 @@ class Lowering:
             return found
 
         offset = self.weights.once((*key, "bias"), padded_bias)
-        assert size == sum(count for _, count in segments)
         links = [[*self._plain(operand, count).integers, count] for operand, count in segments]
         operation = self.emit(f.PRODUCT, out, self._plain(added, wide))
-        head = [len(self.links), len(segments), packed.ctypes.data, packed.strides[0], panels]
+        head = [len(self.links), len(segments), packed.ctypes.data, size, panels]
         head += [offset.ctypes.data, 0, 0]
         operation[f.Y : f.Y + f.OPERAND] = head
         self.links += links

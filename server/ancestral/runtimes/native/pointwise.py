@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from llvmlite import ir
 from numba import njit
@@ -14,7 +15,7 @@ from numba.core import cgutils
 
 from ancestral.runtimes.native import lanes
 from ancestral.runtimes.native.blocks import VECTORS as _VECTORS
-from ancestral.runtimes.native.functions import ONE, THREE, TWO, exp
+from ancestral.runtimes.native.functions import ONE, THREE, TWO, exp, greater
 from ancestral.runtimes.native.lanes import LANES, call_kernel
 from ancestral.runtimes.native.memory import load, store
 
@@ -45,14 +46,50 @@ def vectors(b: ir.IRBuilder, of: ir.Type, args: Sequence[ir.Value]) -> None:
     b.position_at_end(end)
 
 
-def exp_of_doubles(b: ir.IRBuilder, of: ir.Type, args: Sequence[ir.Value]) -> None:
-    """exp in place of `count` float64 numbers, whatever the element type is."""
-    x, count = args[:2]
-    vec = lanes.vector(ir.DoubleType(), 8)
+def masses(b: ir.IRBuilder, of: ir.Type, args: Sequence[ir.Value]) -> None:
+    """exp((l − max) / temperature) of logits as float64, in blocks of 8.
+
+    Arguments: logits, how many, out (float64, whole blocks, zeros behind the last), address of the
+    temperature, addresses of what the largest logit and the sum of the masses are written to.
+    The sum is over eight interleaved sums, whatever the machine.
+    """
+    logits, count, out, temperature, largest, total = args[:6]
+    double = ir.DoubleType()
+    vec, lane = lanes.vector(double, 8), ir.VectorType(lanes.INT, 8)
     full = b.sdiv(b.add(count, lanes.number(b, 7)), lanes.number(b, 8))
+    size = lanes.number(b, 8 * lanes.size_of(of))
+    infinite = lanes.constant(vec, -math.inf)
+
+    def block(index: ir.Value) -> ir.Value:
+        found = lanes.load(b, b.add(logits, b.mul(index, size)), lanes.vector(of, 8))
+        found = found if of == double else b.fpext(found, vec)
+        place = b.add(
+            lanes.splat(b, b.mul(index, lanes.number(b, 8)), 8), ir.Constant(lane, list(range(8)))
+        )
+        return b.select(b.icmp_signed("<", place, lanes.splat(b, count, 8)), found, infinite)
+
+    best = cgutils.alloca_once_value(b, infinite)
     with cgutils.for_range(b, full) as loop:
-        at = b.add(x, b.mul(loop.index, lanes.number(b, 64)))
-        lanes.store(b, exp(b, lanes.load(b, at, vec)), at)
+        b.store(greater(b, b.load(best), block(loop.index)), best)
+    highest = _folded(b, b.load(best), lambda x, y: b.select(b.fcmp_ordered(">", x, y), x, y))
+    lanes.store(b, highest, largest)
+    moved = lanes.splat(b, highest, 8)
+    factor = lanes.splat(b, lanes.load(b, temperature, double), 8)
+    sums = cgutils.alloca_once_value(b, lanes.constant(vec, 0.0))
+    with cgutils.for_range(b, full) as loop:
+        value = exp(b, b.fdiv(b.fsub(block(loop.index), moved), factor))
+        lanes.store(b, value, b.add(out, b.mul(loop.index, lanes.number(b, 64))))
+        b.store(b.fadd(b.load(sums), value), sums)
+    lanes.store(b, _folded(b, b.load(sums), b.fadd), total)
+
+
+def _folded(b: ir.IRBuilder, x: Any, function: Any) -> Any:
+    """The lanes of a vector of eight combined, halves first."""
+    parts = [b.extract_element(x, ir.Constant(ir.IntType(32), i)) for i in range(8)]
+    while len(parts) > 1:
+        half = len(parts) // 2
+        parts = [function(parts[i], parts[i + half]) for i in range(half)]
+    return parts[0]
 
 
 _FIRST_SCALAR = CODES[SCALARS[0]]

@@ -17,31 +17,39 @@ from llvmlite import ir
 from numba.core import cgutils
 
 from ancestral.runtimes.native import lanes
+from ancestral.runtimes.native.blocks import GROUP
 from ancestral.runtimes.native.lanes import LANES, Body
 
 SEGMENT = 3  # integers of a segment: address of the first row, bytes from row to row, elements
 
 
 def pack(matrix: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """[out, in] as panels [ceil(out / LANES), in, LANES], zeros behind the last output."""
+    """[out, in] as panels of LANES outputs, zeros behind the last output; one after the other.
+
+    `GROUP` panels stand side by side, [in, panels of the group, LANES], and group behind group: a
+    single row then reads its weights as one stream.
+    """
     out, size = matrix.shape
     panels = -(-out // LANES)
-    padded = np.zeros((panels * LANES, size), dtype=matrix.dtype)
-    padded[:out] = matrix
-    return np.ascontiguousarray(padded.reshape(panels, LANES, size).transpose(0, 2, 1))
+    padded = np.zeros((panels, LANES, size), dtype=matrix.dtype)
+    padded.reshape(panels * LANES, size)[:out] = matrix
+    groups = [padded[g : g + GROUP].transpose(2, 0, 1).ravel() for g in range(0, panels, GROUP)]
+    return np.concatenate(groups)
 
 
 def tile(rows: int, panels: int) -> Body:
     """y[row, panel] = bias[panel] + addend[row, panel] + Σ over segments and elements of x·w.
 
-    Arguments: address of the segments, their number, the first row, weights, bytes from panel to
-    panel, bias, addend (0: none), bytes from row to row of it, y, bytes from row to row of it.
+    Arguments: address of the segments, their number, the first row, weights, bytes from
+    group of panels to the next, bias, addend (0: none), bytes from row to row of it, y,
+    bytes from row to row of it.
     """
 
     def body(b: ir.IRBuilder, of: ir.Type, args: Sequence[ir.Value]) -> None:
-        segments, count, first, weights, panel_bytes, bias, addend, a_stride, y, y_stride = args
+        segments, count, first, weights, group_bytes, bias, addend, a_stride, y, y_stride = args
         vec, size = lanes.vector(of), lanes.size_of(of)
         wide = LANES * size
+        k_bytes = lanes.number(b, min(GROUP, panels) * wide)
         sums = [[cgutils.alloca_once(b, vec) for _ in range(panels)] for _ in range(rows)]
 
         def place(address: ir.Value, stride: ir.Value, row: int, panel: int) -> ir.Value:
@@ -64,27 +72,25 @@ def tile(rows: int, panels: int) -> Body:
                 lanes.load(b, b.add(entry, lanes.number(b, 8 * i)), lanes.INT)
                 for i in range(SEGMENT)
             )
-            starts = [b.load(w)]
-            for _ in range(panels - 1):
-                starts.append(b.add(starts[-1], panel_bytes))
+            start = b.load(w)
             inputs = [b.add(x, b.mul(stride, first))]
             for _ in range(rows - 1):
                 inputs.append(b.add(inputs[-1], stride))
             with cgutils.for_range(b, length) as inner:
                 k = inner.index
+                row = b.add(start, b.mul(k, k_bytes))
                 values = []
-                for start in starts:
-                    values.append(
-                        b.load(b.gep(lanes.at(b, start, vec), [k], source_etype=vec), typ=vec)
-                    )
-                    values[-1].align = size
+                for p in range(panels):
+                    here = b.add(row, lanes.number(b, p % GROUP * wide))
+                    here = b.add(here, b.mul(group_bytes, lanes.number(b, p // GROUP)))
+                    values.append(lanes.load(b, here, vec))
                 for r in range(rows):
                     pointer = b.gep(lanes.at(b, inputs[r], of), [k], source_etype=of)
                     factor = lanes.splat(b, b.load(pointer, typ=of))
                     for p in range(panels):
                         total = lanes.fma(b, factor, values[p], b.load(sums[r][p]))
                         b.store(total, sums[r][p])
-            b.store(b.add(b.load(w), b.mul(length, lanes.number(b, wide))), w)
+            b.store(b.add(start, b.mul(length, k_bytes)), w)
         for r in range(rows):
             for p in range(panels):
                 lanes.store(b, b.load(sums[r][p]), place(y, y_stride, r, p))
