@@ -48,7 +48,9 @@ def _exp_within(b: ir.IRBuilder, x: V) -> V:
     bits, mantissa, bias = (32, 23, 127) if single else (64, 52, 1023)
     degree = 7 if single else 13
     high, low = (
-        (0.693359375, -2.12194440e-4) if single else (6.93145751953125e-1, 1.42860682030941723212e-6)
+        (0.693359375, -2.12194440e-4)
+        if single
+        else (6.93145751953125e-1, 1.42860682030941723212e-6)
     )
     n = intrinsic_call(b, "llvm.rint", b.fmul(x, constant(x.type, 1 / math.log(2))))
     r = fma(b, n, constant(x.type, -high), x)

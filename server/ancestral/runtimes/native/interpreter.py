@@ -12,7 +12,17 @@ from ancestral.runtimes.native import fields as f
 from ancestral.runtimes.native.attention import attend
 from ancestral.runtimes.native.blocks import product
 from ancestral.runtimes.native.cache import compiled
-from ancestral.runtimes.native.draw import CATEGORICAL, KIND, LEVELS, SIZE, categorical, log_prob, log_prob_pixel, sample, sample_pixel
+from ancestral.runtimes.native.draw import (
+    CATEGORICAL,
+    KIND,
+    LEVELS,
+    SIZE,
+    categorical,
+    log_prob,
+    log_prob_pixel,
+    sample,
+    sample_pixel,
+)
 from ancestral.runtimes.native.lanes import bytes_of
 from ancestral.runtimes.native.memory import integer, put, store
 from ancestral.runtimes.native.movement import (

@@ -19,7 +19,6 @@ from ancestral.runtimes.native.products import pack
 from ancestral.runtimes.native.registers import Part, Plan
 from ancestral.runtimes.native.storage import NOWHERE, Array, Operand, kept, padded, zeros
 
-
 LINE = 16  # elements that memory is given out in: a cache line at least
 
 
