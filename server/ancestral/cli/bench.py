@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ancestral.cli.output import Json, Models, emit, progress, say, settings
+from ancestral.cli.output import Json, Models, RuntimeOption, emit, progress, say, settings
 
 
 def bench(
@@ -18,6 +18,7 @@ def bench(
     ] = None,
     sites: Annotated[int | None, typer.Option(min=1, help="Length of open-ended items.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch.")] = None,
+    runtime: RuntimeOption = None,
     models: Models = None,
     json: Json = False,
 ) -> None:
@@ -37,7 +38,7 @@ def bench(
     with progress(json) as bar:
         task = bar.add_task("benchmark", total=len(wanted) * len(sizes))
         for name in wanted:
-            loaded = load(name, root)
+            loaded = load(name, root, runtime=runtime)
             length = sites if loaded.manifest.data.length is not None else None
             for row in timing.bench(loaded, sizes, sites=length):
                 rows.append(row)

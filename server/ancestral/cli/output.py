@@ -37,6 +37,14 @@ Models = Annotated[
     Path | None,
     typer.Option("--models", help="Folder of model packages [default: the shipped ones]."),
 ]
+RuntimeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--runtime",
+        metavar="NAME",
+        help="native, reference or naive; the next of them where one does not know a model.",
+    ),
+]
 Conditions = Annotated[
     list[str] | None,
     typer.Option(

@@ -15,6 +15,7 @@ from ancestral.cli.output import (
     Conditions,
     Json,
     Models,
+    RuntimeOption,
     condition,
     emit,
     progress,
@@ -54,6 +55,7 @@ def sample(
     order: Annotated[
         str | None, typer.Option(help="Of an ensemble: draw and score under this order.")
     ] = None,
+    runtime: RuntimeOption = None,
     models: Models = None,
     json: Json = False,
 ) -> None:
@@ -62,7 +64,7 @@ def sample(
     from ancestral.engine.model import load
     from ancestral.engine.sampling import fresh_seed
 
-    loaded = load(model, settings(models).models)
+    loaded = load(model, settings(models).models, runtime=runtime)
     given = values(given, loaded.manifest)
     target = output or Path(f"{loaded.name}.{_usual_suffix(loaded)}")
     _check_suffix(loaded, target)

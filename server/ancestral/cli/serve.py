@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ancestral.cli.output import Models
+from ancestral.cli.output import Models, RuntimeOption
 from ancestral.settings import Settings
 
 Broker = Annotated[
@@ -22,6 +22,7 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
     slots: Slots = None,
+    runtime: RuntimeOption = None,
     broker: Broker = None,
     embedded_redis: Annotated[
         bool, typer.Option("--embedded-redis", help="Start a broker and workers as processes.")
@@ -34,7 +35,9 @@ def serve(
 
     Alone it is one process. With --broker it is the API only, for which `ancestral worker` works.
     """
-    settings = Settings.from_env(models=models, host=host, port=port, slots=slots, broker=broker)
+    settings = Settings.from_env(
+        models=models, host=host, port=port, slots=slots, runtime=runtime, broker=broker
+    )
     if embedded_redis and settings.broker:
         raise ValueError("--embedded-redis and --broker exclude each other")
     from ancestral.api.server import serve as run
@@ -59,6 +62,7 @@ def worker(
     ] = None,
     device: Annotated[str, typer.Option(help="Where networks run.")] = "cpu",
     slots: Slots = None,
+    runtime: RuntimeOption = None,
     drain: Annotated[
         float, typer.Option(min=0, help="Seconds to finish what runs before it is handed over.")
     ] = 25.0,
@@ -67,7 +71,9 @@ def worker(
     ] = None,
 ) -> None:
     """Work for the API processes that share a broker."""
-    settings = Settings.from_env(models=store, packages=models, broker=broker, slots=slots)
+    settings = Settings.from_env(
+        models=store, packages=models, broker=broker, slots=slots, runtime=runtime
+    )
     if not settings.broker:
         raise ValueError("--broker, or ANCESTRAL_BROKER, must say where jobs come from")
     if device != "cpu":

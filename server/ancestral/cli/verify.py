@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ancestral.cli.output import FAILED, Json, Models, emit, people, say, settings
+from ancestral.cli.output import FAILED, Json, Models, RuntimeOption, emit, people, say, settings
 
 if TYPE_CHECKING:
     from ancestral.engine.verify import Report
@@ -19,6 +19,7 @@ def verify(
         list[str] | None, typer.Argument(metavar="[MODEL]…", help="All packages where none.")
     ] = None,
     naive: Annotated[bool, typer.Option(help="Check the naive sampler instead.")] = False,
+    runtime: RuntimeOption = None,
     sites: Annotated[int | None, typer.Option(min=1, help="Length of open-ended items.")] = None,
     models: Models = None,
     json: Json = False,
@@ -35,8 +36,8 @@ def verify(
     reports = []
     for name in names or [entry.name for entry in list_packages(root)]:
         with people().status(f"verifying {name}"):
-            loaded = load(name, root)
-            report = checks.verify(loaded, "naive" if naive else "reference", sites)
+            loaded = load(name, root, runtime=runtime)
+            report = checks.verify(loaded, "naive" if naive else loaded.kind, sites)
         reports.append(report)
         if not json:
             say(_table(report))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from ancestral.engine.fingerprint import digest, fingerprint
 from ancestral.engine.known import KnownError, known_by_site
 from ancestral.engine.length import sites_of
 from ancestral.engine.orders import OrderError, order_for_hole
-from ancestral.engine.runtimes import RuntimeKind, new_runtime, runtime_of
+from ancestral.engine.runtimes import RuntimeKind, new_runtime, runtime_kind, runtime_of
 from ancestral.engine.sampling import Chunk, Samples, bits_per_dim, collect, drive, fresh_seed
 from ancestral.engine.scoring import Score, checked_item, item_list, score_of
 from ancestral.runtimes.base import Runtime, Sampling, SlotRequest
@@ -43,7 +43,7 @@ def load(
     name_or_path: str | Path,
     root: str | Path | None = None,
     version: int | None = None,
-    runtime: RuntimeKind | None = None,
+    runtime: str | None = None,
 ) -> Model:
     """The model NAME, NAME/VERSION or at a package's folder; `root` defaults to the settings'.
 
@@ -65,9 +65,9 @@ class Model:
     An ensemble over orders has a model of its own for each, in `members`.
     """
 
-    def __init__(self, package: Package, runtime: RuntimeKind | None = None) -> None:
+    def __init__(self, package: Package, runtime: str | None = None) -> None:
         self.package = package
-        self._kind = cast(RuntimeKind, runtime or Settings.from_env().runtime)
+        self.kind = runtime_kind(runtime or Settings.from_env().runtime)
         self.manifest = package.manifest
         self.name: str = package.manifest.name
         self.version: int = package.manifest.version
@@ -143,15 +143,19 @@ class Model:
     @property
     def runtime(self) -> RuntimeKind:
         """The runtime that samples: the one asked for, or what stands in for it."""
+        return self.stands_in(self.kind)
+
+    def stands_in(self, kind: RuntimeKind) -> RuntimeKind:
+        """What samples where a runtime of that kind is asked for."""
         if self.members:
-            return self.members[0].runtime
-        return runtime_of(self._kind, self.program, self.network)
+            return self.members[0].stands_in(kind)
+        return runtime_of(kind, self.program, self.network)
 
     def new_runtime(self, slots: int, kind: RuntimeKind | None = None) -> Runtime:
         """A runtime with its own running batch; `kind` overrides the model's own."""
         if self.members:
             return EnsembleRuntime(slots, [partial(m.new_runtime, kind=kind) for m in self.members])
-        kind = self._kind if kind is None else kind
+        kind = self.kind if kind is None else kind
         program = None if kind == "naive" else self.program
         return new_runtime(kind, program, self.network, slots, self.order)
 

@@ -42,7 +42,7 @@ class Probe:
 
     def __init__(self, model: Model, kind: RuntimeKind, sites: int) -> None:
         self.model = model
-        self.kind = model.runtime if kind == "native" else kind
+        self.kind = model.stands_in(kind) if kind == "native" else kind
         self.sites = sites
         self.naive = kind == "naive" or not model.derived
         drawn = min(NAIVE_SITES, sites) if self.naive else sites
@@ -144,7 +144,8 @@ class Probe:
         request = self.request(seed=1, item=1)
         given = self.alone(replace(request, known=alone.values, known_mask=mask))
         replayed = self.alone(replace(request, replay=alone.values[:met]))
-        differing = _differing(given.values, alone.values)
+        near = FLOAT32_LIMIT if self.kind == "native" else FLOAT64_LIMIT
+        differing = _differing(given.values, alone.values, near)
         exact = bool((replayed.values == alone.values).all()) and bool(
             (replayed.log_prob == alone.log_prob).all()
         )
@@ -160,8 +161,8 @@ class Probe:
         )
 
 
-def _differing(found: Values, wanted: Values) -> int:
-    """Codes that are not the same; real values further apart than rounding in float64 explains."""
+def _differing(found: Values, wanted: Values, limit: float = FLOAT64_LIMIT) -> int:
+    """Codes that are not the same; real values further apart than rounding explains."""
     if wanted.dtype.kind != "f":
         return int((found != wanted).sum())
-    return int((~np.isclose(found, wanted, rtol=FLOAT64_LIMIT, atol=FLOAT64_LIMIT)).sum())
+    return int((~np.isclose(found, wanted, rtol=limit, atol=limit)).sum())

@@ -20,7 +20,20 @@ from ancestral.runtimes.reference import ReferenceRuntime
 
 RuntimeKind = Literal["native", "reference", "naive"]
 
+KINDS: dict[str, RuntimeKind] = {
+    "native": "native",
+    "reference": "reference",
+    "naive": "naive",
+}
+
 log = logging.getLogger(__name__)
+
+
+def runtime_kind(name: str) -> RuntimeKind:
+    """The kind of that name. Raises ValueError for any other."""
+    if name not in KINDS:
+        raise ValueError(f"runtime must be one of {', '.join(KINDS)}, not {name}")
+    return KINDS[name]
 
 
 def new_runtime(

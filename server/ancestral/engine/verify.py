@@ -62,7 +62,7 @@ def verify(model: Model, kind: RuntimeKind = "reference", sites: int | None = No
     derived = kind == "reference" and all(c.ok for c in checks if c.name.startswith("derived"))
     return Report(
         model=f"{model.name}/{model.version}",
-        runtime=kind if derived else "naive",
+        runtime=model.stands_in(kind) if derived else "naive",
         derived=derived,
         sites=length,
         seconds=time.perf_counter() - start,

@@ -110,6 +110,10 @@ class NativeBatch:
         )  # seeds, items, temperatures, top_k, top_p, masses, a pixel, its noise
         self._kernel = kernels(self._dtype).address
         self._reserve(self._capacity)
+        nothing = np.zeros((0, 0, max(channels, 1)))
+        self.run(
+            0, Chunk(nothing, nothing.astype(np.bool_), nothing)
+        )  # compiled before it is needed
 
     # ------------------------------------------------------------------ memory
 

@@ -33,7 +33,8 @@ class Weights:
         self.constants, self.dtype = constants, dtype
         self._kept: dict[Any, Array] = {}
         # the weights, their padding to whole vectors, and biases; memory is taken as it is filled
-        total = sum(t.numel() for t in constants.values() if t.is_floating_point())
+        tensors = [t for t in constants.values() if isinstance(t, Tensor)]
+        total = sum(t.numel() for t in tensors if t.is_floating_point())
         self._room: Array = zeros((2 * total + 2**16,), dtype)
 
     def array(self, name: str) -> Array:
