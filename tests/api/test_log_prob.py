@@ -165,3 +165,13 @@ def test_percentiles_are_among_the_packages_reference(server: Server) -> None:
         assert result["reference_n"] == 64
     without = only(server.post("/log_prob", {"model": "tiny-made", "inputs": [[0] * 6]}))
     assert (without["percentile"], without["reference_n"]) == (None, 0)
+
+
+def test_the_item_is_given_as_it_was_scored(server: Server) -> None:
+    large = np.kron(PIXELS, np.ones((2, 2)))
+    sent = {"data": base64.b64encode(png(large)).decode(), "content_type": "image/png"}
+    asked = {"model": "tiny-gpt", "inputs": [sent], "fit": True, "return": ["log_prob", "data"]}
+    found = only(server.post("/log_prob", asked))
+    again = {"model": "tiny-gpt", "inputs": [found["data"]], "return": ["log_prob"]}
+    assert only(server.post("/log_prob", again))["log_prob"] == found["log_prob"]
+    assert np.shape(found["data"]) == np.shape(CODES)

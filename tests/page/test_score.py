@@ -11,7 +11,7 @@ import { scoreRequest } from "./score.js";
 
 const plain = { name: "m", conditions: [] };
 const labelled = { name: "m", conditions: [{ name: "label", kind: "label" }] };
-const asked = ["log_prob", "bits_per_dim", "percentile", "per_dim"];
+const asked = ["log_prob", "bits_per_dim", "percentile", "per_dim", "data"];
 assert.deepEqual(scoreRequest(plain, [1, 0], { fit: true }), {
   model: "m",
   inputs: [[1, 0]],

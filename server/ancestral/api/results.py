@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ancestral.api.problems import Problem
 from ancestral.broker import Entry, Job
+from ancestral.engine.request import ScoreRequest, unpack_items
 from ancestral.engine.values import from_bytes
 from ancestral.media import (
     Levels,
@@ -166,12 +167,14 @@ def scored(job: Job, last: Entry, manifest: Manifest) -> dict[str, Any]:
     returned = context["return"]
     scores = iter(last.data["scores"])
     maps = iter(item_maps(job, last, manifest))
+    shown = "data" in returned
+    items = iter(unpack_items(ScoreRequest.from_json(job.request), job.payload) if shown else ())
     results: list[dict[str, Any]] = []
     for index, item in enumerate(context["items"]):
         if "error" in item:
             results.append({"index": index, "error": item["error"]})
             continue
-        score, nats = next(scores), next(maps, None)
+        score, nats, codes = next(scores), next(maps, None), next(items, None)
         if "error" in score:
             problem = Problem.of_event(score["error"])
             results.append({"index": index, "error": problem.document()})
@@ -186,6 +189,8 @@ def scored(job: Job, last: Entry, manifest: Manifest) -> dict[str, Any]:
             result["per_dim"] = nats.tolist()
         if nats is not None and "heat_map" in returned:
             result["heat_map"] = base64.b64encode(heat_map_png(nats)).decode()
+        if codes is not None:
+            result["data"] = codes.tolist()
         results.append(result)
     return {
         "job": job.id,

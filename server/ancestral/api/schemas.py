@@ -34,7 +34,7 @@ Seed = Annotated[
     ),
 ]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Returned = Literal["log_prob", "bits_per_dim", "per_dim", "heat_map", "percentile"]
+Returned = Literal["log_prob", "bits_per_dim", "per_dim", "heat_map", "percentile", "data"]
 CONDITION = "by name: a label, numbers or a file of them; a list holds one per item"
 RETURNED: tuple[Returned, ...] = ("log_prob", "bits_per_dim", "percentile")
 
@@ -183,6 +183,7 @@ class ItemScore(BaseModel):
     fit: list[str] | None = Field(None, description="the steps that `fit` took")
     per_dim: list[Any] | None = Field(None, description="nats, shaped like the item")
     heat_map: str | None = Field(None, description="base64 of a PNG of the surprise, -nats")
+    data: list[Any] | None = Field(None, description="the item as it was scored, shaped like one")
     error: ProblemDocument | None = None
 
 

@@ -20,7 +20,7 @@ async function watchHealth() {
   setTimeout(watchHealth, HEALTH_MS);
 }
 
-const scorer = new Scorer();
+const scorer = new Scorer((codes, what) => sampler.goOn(codes, what));
 const sampler = new Sampler((picked) => scorer.scoreSample(picked));
 const rail = new Rail((model, anew) => {
   sampler.choose(model, anew);

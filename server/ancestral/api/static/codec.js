@@ -1,5 +1,7 @@
 /** What codes stand for: amplitudes of a sound, colours of a picture, as lookup tables. */
 
+import { SYNTH_HZ } from "./synth.js";
+
 /** Amplitude in [-1, 1] of each code of a `mu-law` or `linear` codec, Float32Array [levels]. */
 export function amplitudes(codec) {
   const { kind, levels, mu } = codec;
@@ -9,6 +11,12 @@ export function amplitudes(codec) {
     if (kind === "linear") return y;
     return (Math.sign(y) * Math.expm1(Math.abs(y) * Math.log1p(mu))) / mu;
   });
+}
+
+/** Samples per second of what a model's samples sound like; null where they are silent. */
+export function soundRate({ kind, sample_rate: rate, codec }) {
+  if (codec?.kind === "midi") return SYNTH_HZ;
+  return kind === "audio" ? rate : null;
 }
 
 /** Intensity 0..255 of each level of a channel, Uint8Array [levels]. */

@@ -1,17 +1,25 @@
 /** The form of a sampling request: condition, temperature, length, items, seed. */
 
-import { $, make } from "./dom.js";
+import { $, figure, make } from "./dom.js";
 
 const CHIPS = 20; // classes that are shown as chips; more are typed
 const STEPS_PER_SECOND = 20; // of the length of a sound
+const NOTCHES = 200; // of the length's slider, evenly spaced in log length
 
 /** What the form says of a model, as fields of `generate`. */
 export class Controls {
   #model = null;
+  #sites = 0; // of an item of open length
+  #given = null; // codes that it begins with
 
   constructor() {
     $("temperature").addEventListener("input", () => this.#label());
-    $("length").addEventListener("input", () => this.#label());
+    $("length").addEventListener("input", () => this.#measure());
+    $("ungive").addEventListener("click", () => this.#give(null));
+    $("begin").addEventListener("input", () => this.#room(Array.from($("begin").value).length));
+    $("begin").addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) $("controls").requestSubmit();
+    });
     $("conditions").addEventListener("change", () => this.#oneOfEach());
   }
 
@@ -31,11 +39,10 @@ export class Controls {
     $("conditions").hidden = labels.length === 0;
     $("conditions").replaceChildren(...labels.map((label, number) => fieldset(label, number === 0)));
     $("length-field").hidden = !model.length;
-    if (model.length) {
-      const step = model.sample_rate ? Math.round(model.sample_rate / STEPS_PER_SECOND) : 1;
-      const { default: value, maximum: max } = model.length;
-      Object.assign($("length"), { min: step, max, step, value });
-    }
+    if (model.length) this.#lengthen(model.length.default);
+    $("begin-field").hidden = model.codec?.kind !== "text";
+    $("begin").value = "";
+    this.#give(null);
     $("count").value = 1;
     this.#label();
   }
@@ -46,7 +53,9 @@ export class Controls {
     const count = Number($("count").value);
     const request = { model: model.name, count, temperature: Number($("temperature").value) };
     if ($("seed").value !== "") request.seed = $("seed").value;
-    if (model.length) request.sites = Number($("length").value);
+    if (model.length) request.sites = this.#sites;
+    if (this.#given !== null) request.prefix = this.#given;
+    if (!$("begin-field").hidden && $("begin").value) request.prefix = $("begin").value;
     if (!$("conditions").hidden) {
       const chosen = model.conditions.map(({ name, classes }, number) => {
         const each = Array.from({ length: count }, (_, item) => item % classes);
@@ -58,11 +67,70 @@ export class Controls {
     return request;
   }
 
+  /** Has items begin with these codes; `what` says whose they are. */
+  give(codes, what) {
+    if (this.#model.codec?.kind === "text") {
+      const alphabet = Array.from(this.#model.codec.alphabet);
+      $("begin").value = codes.map((code) => alphabet[code]).join("");
+      this.#room(codes.length);
+    } else {
+      this.#give(codes, what);
+    }
+  }
+
+  #give(codes, what) {
+    this.#given = codes;
+    $("given").hidden = codes === null;
+    if (codes === null) return;
+    $("given-text").textContent = `Goes on from ${what}, ${this.#extent(codes.length)}`;
+    this.#room(codes.length);
+  }
+
+  /** Makes items longer than what they begin with. */
+  #room(sites) {
+    const { length } = this.#model;
+    if (sites >= this.#sites) this.#lengthen(Math.min(length.maximum, sites + length.default));
+  }
+
+  /** The step of the length: a twentieth of a second, a bar, or a site. */
+  get #least() {
+    const { sample_rate: rate, codec } = this.#model;
+    if (rate) return Math.round(rate / STEPS_PER_SECOND);
+    return codec?.kind === "midi" ? 4 * codec.steps * codec.voices : 1;
+  }
+
+  #lengthen(sites) {
+    this.#sites = sites;
+    const [least, { maximum }] = [this.#least, this.#model.length];
+    const share = Math.log(sites / least) / Math.log(maximum / least);
+    Object.assign($("length"), { min: 0, max: NOTCHES, step: 1, value: NOTCHES * share });
+    this.#label();
+  }
+
+  #measure() {
+    const [least, { maximum }] = [this.#least, this.#model.length];
+    const sites = least * (maximum / least) ** (Number($("length").value) / NOTCHES);
+    this.#sites = Math.min(maximum, least * Math.round(sites / least));
+    this.#label();
+  }
+
+  /** A number of sites as a listener or reader counts them. */
+  #extent(sites) {
+    const { sample_rate: rate, codec } = this.#model;
+    if (rate) return `${(sites / rate).toFixed(2)} s`;
+    if (codec?.kind === "midi") {
+      const quarters = sites / codec.voices / codec.steps;
+      return `${figure(quarters / 4)} bars, ${Math.round((60 * quarters) / codec.tempo)} s`;
+    }
+    return `${figure(sites)} ${codec?.kind === "text" ? "characters" : "sites"}`;
+  }
+
   #label() {
     $("temperature-value").textContent = Number($("temperature").value).toFixed(2);
-    const rate = this.#model?.sample_rate;
-    const sites = Number($("length").value);
-    $("length-value").textContent = rate ? `${(sites / rate).toFixed(2)} s` : `${sites} sites`;
+    if (this.#model?.length) {
+      $("length-value").textContent = this.#extent(this.#sites);
+      $("length").setAttribute("aria-valuetext", this.#extent(this.#sites));
+    }
   }
 
   /** Choosing every class of the first label asks for one item of each; choosing one class takes that back. */

@@ -65,7 +65,7 @@ export class Rail {
     const state = model.state === "ready" ? "" : model.state;
     return make(
       "label",
-      { className: "card", "data-kind": model.kind, "data-state": model.state },
+      { className: "card", "data-kind": model.kind, "data-codec": model.codec?.kind ?? "", "data-state": model.state },
       make("input", {
         type: "radio",
         name: "model",

@@ -68,6 +68,12 @@ export function decodeFrame(data) {
   };
 }
 
+/** Position of each rank of an item; null in raster order. An ensemble has one for each item. */
+export function permutationOf(started, item) {
+  const { item_orders: names, permutations } = started;
+  return names ? permutations[names[item]] : (started.permutation ?? null);
+}
+
 /** What has arrived of each item; the protocol promises sites in order, no gap, no overlap. */
 export class Ledger {
   /** `started`: the message that named count, sites, dims_per_site and dtype. */

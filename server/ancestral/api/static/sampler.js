@@ -1,6 +1,7 @@
 /** The panel that samples: one job at a time, its sound and its read-out. */
 
 import { Speaker } from "./audio.js";
+import { soundRate } from "./codec.js";
 import { Controls } from "./controls.js";
 import { $, figure, make } from "./dom.js";
 import { clearProblem, showProblem } from "./problem.js";
@@ -13,6 +14,14 @@ const HINTS = {
   loading: "The model is loading…",
   unloaded: "The model is not loaded.",
   failed: "The model could not be loaded.",
+};
+const SITES = {
+  image: "pixel",
+  audio: "sample",
+  text: "character",
+  midi: "note",
+  vector: "value",
+  sequence: "value",
 };
 const CALM = window.matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -65,7 +74,7 @@ class Run {
   }
 }
 
-/** `onPick({model, condition, item, codes, sound})` is called with a sample to be scored. */
+/** `onPick({model, condition, item, codes})` is called with a sample to be scored. */
 export class Sampler {
   #onPick;
   #model = null;
@@ -110,6 +119,13 @@ export class Sampler {
     $("play").disabled = model.state !== "ready" || !this.#controls.able;
   }
 
+  /** Has the next samples go on from an item's codes. */
+  goOn(codes, what) {
+    this.#controls.give(codes, what);
+    $("controls").scrollIntoView({ block: "nearest" });
+    $("play").focus();
+  }
+
   #clear(hint) {
     this.#speaker.stop();
     this.#run = null;
@@ -119,8 +135,8 @@ export class Sampler {
     $("sites-total").textContent = "";
     $("progress").value = 0;
     $("trail").replaceChildren();
-    $("site-word").textContent = { image: "pixel", audio: "sample" }[this.#model.kind] ?? "value";
-    $("extra-name").textContent = this.#model.kind === "audio" ? "Real time" : "Elapsed";
+    $("site-word").textContent = SITES[this.#model.codec?.kind] ?? SITES[this.#model.kind];
+    $("extra-name").textContent = soundRate(this.#model) ? "Real time" : "Elapsed";
   }
 
   #running(on) {
@@ -133,7 +149,8 @@ export class Sampler {
     clearProblem();
     this.#clear("Waiting for a slot…");
     this.#running(true);
-    if (this.#model.kind === "audio") this.#speaker.wake(this.#model.sample_rate);
+    const rate = soundRate(this.#model);
+    if (rate) this.#speaker.wake(rate);
     const run = new Run(this.#model, this.#controls.request());
     // A job that was left for another model still ends; it has nothing to say here.
     const mine = (react) => (message) => this.#run === run && react(message);
@@ -159,9 +176,10 @@ export class Sampler {
 
   #start(started) {
     const { model, request } = this.#run;
-    const view = setStage(model, started, {
+    const view = setStage(model, started, request.prefix?.length ?? 0, {
       onPick: (picked) => this.#onPick({ model, condition: request.condition, ...picked }),
       onPlay: (sound) => this.#toggle(sound),
+      onContinue: ({ item, codes }) => this.goOn(codes, `sample ${item + 1}`),
     });
     this.#run.start(started, view);
     const [first] = view.sounds();
@@ -214,8 +232,8 @@ export class Sampler {
     $("sites").textContent = figure(run.arrived);
     $("sites-total").textContent = `of ${figure(run.total)}`;
     $("progress").value = run.arrived / run.total;
-    if (run.model.kind === "audio") {
-      const times = speed / (run.started.count * run.model.sample_rate);
+    if (run.view.rate) {
+      const times = speed / (run.started.count * run.view.rate);
       $("extra").textContent = Number.isFinite(times) ? `× ${times.toFixed(2)}` : "–";
     } else {
       $("extra").textContent = `${seconds.toFixed(1)} s`;

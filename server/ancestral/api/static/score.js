@@ -4,15 +4,17 @@ import { holds } from "./audio.js";
 import { wavFile } from "./codec.js";
 import { fetchJson } from "./problem.js";
 
-const RETURN = ["log_prob", "bits_per_dim", "percentile", "per_dim"];
-const AS_THEY_ARE = /^(image\/(png|jpeg)|audio\/(wav|wave|x-wav|vnd\.wave)|application\/json)$/;
+const RETURN = ["log_prob", "bits_per_dim", "percentile", "per_dim", "data"];
+const AS_THEY_ARE =
+  /^(image\/(png|jpeg)|audio\/(wav|wave|x-wav|vnd\.wave|midi|x-midi)|application\/json)$/;
+const BY_NAME = { npy: "application/x-npy", mid: "audio/midi", midi: "audio/midi" };
 const ANOMALOUS = 1; // percent of held-out items that are less likely
 const UNUSUAL = 5;
 
 /** A file that neither the server nor this browser reads. */
 export class UnreadableFile extends Error {}
 
-/** The request that scores `input` (nested numbers, or {data, content_type}). */
+/** The request that scores `input` (nested numbers, text, or {data, content_type}). */
 export function scoreRequest(model, input, { fit = false, condition = null } = {}) {
   const request = { model: model.name, inputs: [input], return: RETURN, fit };
   const labels = model.conditions.filter(({ kind }) => kind === "label");
@@ -66,7 +68,7 @@ async function repainted(file) {
 }
 
 /** Amplitudes of a sound file at `rate`, the mean of its channels. */
-export async function heard(file, rate) {
+async function heard(file, rate) {
   const hold = holds(rate);
   const context = new OfflineAudioContext(1, 1, rate * hold);
   const buffer = await context.decodeAudioData(await file.arrayBuffer());
@@ -86,9 +88,11 @@ export async function heard(file, rate) {
  * Returns {data, content_type} and `steps`, what the browser did. Throws UnreadableFile.
  */
 export async function asInput(file, model) {
-  const npy = file.name.endsWith(".npy");
-  if (npy || AS_THEY_ARE.test(file.type)) {
-    const type = npy ? "application/x-npy" : file.type;
+  if (file.type === "text/plain" && model.codec?.kind === "text") {
+    return { input: (await file.text()).replaceAll("\r\n", "\n"), steps: [] };
+  }
+  const type = BY_NAME[file.name.split(".").at(-1).toLowerCase()] ?? file.type;
+  if (AS_THEY_ARE.test(type) || type === BY_NAME.npy) {
     return { input: { data: await base64(file), content_type: type }, steps: [] };
   }
   try {

@@ -1,20 +1,37 @@
 /** The panel that scores: files dropped or chosen, samples picked from the stage. */
 
 import { $, extent, figure, levels, make } from "./dom.js";
-import { colouring } from "./painter.js";
 import { ProblemError, clearProblem, showProblem } from "./problem.js";
-import { UnreadableFile, asInput, heard, score, scoreRequest, verdict } from "./score.js";
-import { pictureFigures, signalFigures } from "./surprise.js";
+import { figuresOf } from "./figures.js";
+import { UnreadableFile, asInput, score, scoreRequest, verdict } from "./score.js";
 
-const WHAT = { image: "an image", audio: "a sound", vector: "an .npy", sequence: "an .npy" };
-const ACCEPT = { image: "image/*,.npy", audio: "audio/*,.npy" };
+const WHAT = {
+  image: "an image",
+  audio: "a sound",
+  text: "a .txt",
+  midi: "a .mid",
+  vector: "an .npy",
+  sequence: "an .npy",
+};
+const ACCEPT = {
+  image: "image/*,.npy",
+  audio: "audio/*,.npy",
+  text: "text/plain,.npy",
+  midi: "audio/midi,audio/x-midi,.mid,.midi,.npy",
+};
 
-/** Scores with the model that is chosen. */
+/** Scores with the model that is chosen; `onGoOn(codes, what)`: samples are to go on from these. */
 export class Scorer {
   #model = null;
   #asked = 0; // answers to earlier questions are not shown
+  #last = null; // the item that is shown: {codes, what}
 
-  constructor() {
+  constructor(onGoOn) {
+    $("go-on").addEventListener("click", () => onGoOn(this.#last.codes, this.#last.what));
+    $("score-words").addEventListener("click", () => this.scoreText($("words").value));
+    $("words").addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.scoreText($("words").value);
+    });
     $("file").addEventListener("change", () => {
       const [file] = $("file").files;
       $("file").value = "";
@@ -29,9 +46,11 @@ export class Scorer {
     this.#asked++;
     $("result").hidden = true;
     $("score").setAttribute("aria-busy", "false");
-    $("drop-what").textContent = WHAT[model.kind];
+    const kind = model.codec?.kind in WHAT ? model.codec.kind : model.kind;
+    $("drop-what").textContent = WHAT[kind];
+    $("own").hidden = kind !== "text";
     $("drop-shape").textContent = `${extent(model)}, ${levels(model)}`;
-    $("file").accept = ACCEPT[model.kind] ?? ".npy,application/json";
+    $("file").accept = ACCEPT[kind] ?? ".npy,application/json";
     const labels = model.conditions.filter(({ kind }) => kind === "label");
     $("known").hidden = labels.length === 0;
     $("known").replaceChildren(...labels.map(knownLabel));
@@ -40,23 +59,34 @@ export class Scorer {
   /** Scores a file under what the options say. */
   async scoreFile(file) {
     const model = this.#model;
-    await this.#ask(async () => {
+    await this.#ask(model, file.name, async () => {
       const { input, steps } = await asInput(file, model);
-      const condition = this.#condition(model);
-      const result = await this.#score(model, input, { fit: $("fit").checked, condition });
-      return { result, steps, figures: await figuresOfFile(file, model, result) };
+      return { steps, result: await this.#score(model, input, this.#options(model)) };
+    });
+  }
+
+  /** Scores a text that was typed. */
+  async scoreText(text) {
+    const model = this.#model;
+    if (text === "") return;
+    await this.#ask(model, "your text", async () => {
+      return { steps: [], result: await this.#score(model, text, this.#options(model)) };
     });
   }
 
   /** Scores a sample under the condition that it was drawn with. */
-  async scoreSample({ model, codes, item, sound, condition }) {
+  async scoreSample({ model, codes, item, condition }) {
     const own = condition && ownCondition(condition, item);
-    await this.#ask(async () => {
+    const what = `sample ${item + 1}`;
+    await this.#ask(model, what, async () => {
       const result = await this.#score(model, codes, { condition: own ?? null });
-      const steps = [`sample ${item + 1}${own ? `, ${describe(own)}` : ""}`];
-      return { result, steps, figures: figuresOfSample(codes, model, sound, result) };
+      return { steps: [`${what}${own ? `, ${describe(own)}` : ""}`], result };
     });
     $("score").scrollIntoView({ block: "nearest" });
+  }
+
+  #options(model) {
+    return { fit: $("fit").checked, condition: this.#condition(model) };
   }
 
   #condition(model) {
@@ -71,13 +101,13 @@ export class Scorer {
     return result;
   }
 
-  async #ask(action) {
+  async #ask(model, what, action) {
     const asked = ++this.#asked;
     clearProblem();
     $("score").setAttribute("aria-busy", "true");
     try {
       const answer = await action();
-      if (asked === this.#asked) this.#show(answer);
+      if (asked === this.#asked) this.#show({ model, what, ...answer });
     } catch (error) {
       if (asked !== this.#asked) return;
       $("result").hidden = true;
@@ -89,8 +119,8 @@ export class Scorer {
     }
   }
 
-  #show({ result, steps, figures }) {
-    const labelled = this.#model.conditions.some(({ kind }) => kind === "label");
+  #show({ model, what, result, steps }) {
+    const labelled = model.conditions.some(({ kind }) => kind === "label");
     const { level, title, detail } = verdict(result.percentile, result.reference_n);
     const known = level !== "none";
     $("verdict").dataset.level = level;
@@ -108,13 +138,15 @@ export class Scorer {
       : "no reference";
     const notes = [...steps, ...(result.fit ?? [])];
     if (result.marginalised) notes.push("labels summed out with the package’s prior");
-    if (known && labelled && result.marginalised !== this.#model.reference_marginal) {
-      const how = this.#model.reference_marginal ? "summed out" : "given";
+    if (known && labelled && result.marginalised !== model.reference_marginal) {
+      const how = model.reference_marginal ? "summed out" : "given";
       notes.push(`the held-out items were scored with their labels ${how}`);
     }
     $("score-notes").replaceChildren(...notes.map((note) => make("li", {}, note)));
     $("result").hidden = false;
-    $("figures").replaceChildren(...figures());
+    $("figures").replaceChildren(...figuresOf(model, result.data, result.per_dim));
+    this.#last = { codes: result.data, what };
+    $("go-on").hidden = !model.length;
   }
 
   #catchDrops() {
@@ -156,36 +188,4 @@ function describe(condition) {
   return Object.entries(condition)
     .map(([name, value]) => `${name} ${value}`)
     .join(", ");
-}
-
-function figuresOfSample(codes, model, sound, { per_dim: perDim }) {
-  if (model.kind !== "image") return () => signalFigures({ samples: sound.samples, perDim });
-  const colour = colouring(model);
-  const paint = (context) => {
-    const [, height, width] = model.shape;
-    for (let i = 0; i < height * width; i++) {
-      const values = codes.map((plane) => plane[Math.floor(i / width)][i % width]);
-      context.fillStyle = `rgb(${colour(values, 0).join(" ")})`;
-      context.fillRect(i % width, Math.floor(i / width), 1, 1);
-    }
-  };
-  return () => pictureFigures({ shape: model.shape, perDim, paint, pictureName: "The sample" });
-}
-
-async function figuresOfFile(file, model, { per_dim: perDim }) {
-  if (model.kind !== "image") {
-    const sound = file.type.startsWith("audio/") ? await heard(file, model.sample_rate) : null;
-    return () => signalFigures({ samples: sound, perDim });
-  }
-  const [channels, height, width] = model.shape;
-  let paint = null;
-  if (file.type.startsWith("image/")) {
-    const bitmap = await createImageBitmap(file);
-    paint = (context) => {
-      context.imageSmoothingQuality = "high";
-      context.filter = channels === 1 && !model.palette ? "grayscale(1)" : "none";
-      context.drawImage(bitmap, 0, 0, width, height);
-    };
-  }
-  return () => pictureFigures({ shape: model.shape, perDim, paint, pictureName: "Yours" });
 }

@@ -25,7 +25,8 @@ export function ceiling(bits) {
   return Math.max(sorted[Math.floor(TOP * (sorted.length - 1))], 1e-6);
 }
 
-function key(top, what) {
+/** The scale of a map: its colours from 0 to `top` bits. */
+export function key(top, what) {
   const canvas = make("canvas", { className: "key", "aria-hidden": "true" });
   paintKey(canvas);
   const end = `${top.toFixed(top < 10 ? 2 : 0)} bits`;

@@ -6,7 +6,7 @@ import { Spectrum } from "./spectrum.js";
 const FRAME = 256; // samples of a spectrum: 32 ms at 8 kHz
 
 /** Sets a canvas to its size on the screen; true if that changed (and so cleared it). */
-function sized(canvas) {
+export function sized(canvas) {
   const ratio = Math.min(window.devicePixelRatio || 1, 2);
   const width = Math.max(1, Math.round(canvas.clientWidth * ratio));
   const height = Math.max(1, Math.round(canvas.clientHeight * ratio));
