@@ -301,6 +301,7 @@ def test_a_renewed_lease_stays(broker: Broker) -> None:
         steps += 1
         broker.worker().renew(WorkerReport("w", steps, {}))
         assert broker.names(worker="other") == []
+        assert [report.worker for report in broker.run(broker.queue.workers())] == ["w"]
         time.sleep(LEASE / 8)
     assert broker.end("a") == set()
 

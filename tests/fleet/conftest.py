@@ -33,6 +33,7 @@ class Fleet:
     store: Path
     broker: EmbeddedServer
     model: ancestral.Model
+    settings: dict[str, str] = field(default_factory=dict)
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     servers: list[Server] = field(default_factory=list)
@@ -87,6 +88,7 @@ class Fleet:
             "ANCESTRAL_BROKER": self.broker.url,
             "ANCESTRAL_LEASE_SECONDS": str(LEASE),
             "OMP_NUM_THREADS": "1",
+            **{f"ANCESTRAL_{name}": value for name, value in self.settings.items()},
         }
         process = subprocess.Popen([*COMMAND, *arguments], env=env)
         self.processes.append(process)
@@ -95,7 +97,7 @@ class Fleet:
 
 @pytest.fixture(scope="session")
 def long_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One package: a WaveNet whose items are long enough to be interrupted."""
+    """A WaveNet whose items are long enough to be interrupted, and a MADE whose are not."""
     root = tmp_path_factory.mktemp("store")
     sound = {
         "kind": "audio",
@@ -105,6 +107,7 @@ def long_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "length": {"default": 1000, "maximum": 200_000},
     }
     publish(root, "tiny-wavenet", name="long-wavenet", data=sound)
+    publish(root, "tiny-made")
     return root
 
 

@@ -49,6 +49,11 @@ local function undelivered(key)
   return redis.call('XLEN', key) - held
 end
 
+-- {stream}: entries that no worker has taken
+local function count_undelivered(keys)
+  return undelivered(keys[1])
+end
+
 -- {streams by priority …, times of ends}; priority, job, depth (0: none): id or {waiting, times}
 local function enqueue(keys, args)
   local limit, waiting = tonumber(args[3]), 0
@@ -297,6 +302,7 @@ register('publish', publish)
 register('hold', hold)
 register('risk', risk)
 register_freeing('queued', queued)
+register_freeing('undelivered', count_undelivered)
 register_freeing('let_go', let_go)
 register_freeing('touch', touch)
 register_freeing('ack', ack)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import OutOfMemoryError, ResponseError
@@ -41,6 +41,7 @@ from ancestral.broker.redis_keys import (
     WORKERS,
     ends_key,
     entry_of,
+    function,
     job_keys,
     queue_keys,
     reachable,
@@ -48,8 +49,7 @@ from ancestral.broker.redis_keys import (
 )
 from ancestral.broker.redis_reader import Bell, Together
 
-ANSWER_SECONDS = 0.9  # a server that takes longer is away; tried twice, so 503 within 2 s
-CONNECTIONS = 32  # of one process
+ANSWER_SECONDS = 0.9  # a server that takes longer is away; asked twice, so 503 within 2 s
 LOOK_SECONDS = 1.0  # a reader that no bell wakes looks again
 LANES: tuple[Lane, ...] = ("sample", "score")
 _FIELDS = ("job", "payload", "state", "attempt", "progress", "cancel", "entry", "error")
@@ -70,17 +70,14 @@ class RedisQueue:
     ) -> None:
         self._depth, self._ttl, self._held_limit = depth, ttl, held_bytes
         self._heartbeat, self._clock = heartbeat, clock
-        pool = BlockingConnectionPool.from_url(
+        self._redis = Redis.from_url(
             url,
-            max_connections=CONNECTIONS,
-            timeout=ANSWER_SECONDS,
             socket_timeout=ANSWER_SECONDS,
             socket_connect_timeout=ANSWER_SECONDS,
             retry=Retry(NoBackoff(), 1),
         )
-        self._redis = Redis.from_pool(pool)
         self._bell = Bell(self._redis)
-        self._together = Together(self._redis)
+        self._together = Together(self._redis, 2 * ANSWER_SECONDS)
 
     async def submit(self, job: Job) -> bool:
         with reachable():
@@ -98,39 +95,38 @@ class RedisQueue:
             "ttl": int(1000 * self._ttl),
         }
         flat = [part for pair in fields.items() for part in pair]
-        created = await self._call("create", [key], job.digest, job.lane, *flat)
+        limits = (job.bytes_held, self._held_limit, self._clock())
+        created, (room, dropped) = await self._ask(
+            function("create", [key], job.digest, job.lane, *flat),
+            function("hold", HELD, job.id, *limits),
+        )
+        if dropped:
+            names = [name for other in dropped for name in job_keys(other.decode())]
+            await self._ask(*[("UNLINK", name) for name in names])
         if created == b"other":
             raise JobExists(job.id)
         if created == b"same":
             return False
         try:
-            await self._hold(job)
+            if not room:
+                await self._refuse_for_room(job)
             entry = await self._enqueue(job)
         except (QueueFull, OutOfMemoryError):
-            await self._redis.unlink(key)
-            await self._call("unhold", HELD, job.id)
+            await self._ask(("UNLINK", key), function("unhold", HELD, job.id))
             raise
-        if not await self._call("queued", [key], entry):
+        queued, *_ = await self._ask(
+            function("queued", [key], entry),
+            ("ZADD", HELD[0], "XX", "+inf", job.id),
+            ("PUBLISH", WAKE, job.model),
+        )
+        if not queued:
             raise QueueFull(0, 1.0, "broker memory")  # another's job needed the room
-        async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.zadd(HELD[0], {job.id: float("inf")}, xx=True)
-            pipe.publish(WAKE, job.model)
-            await pipe.execute()
         return True
 
-    async def _hold(self, job: Job) -> None:
-        limits = (job.bytes_held, self._held_limit, self._clock())
-        room, dropped = await self._call("hold", HELD, job.id, *limits)
-        if dropped:
-            keys = [key for other in dropped for key in job_keys(other.decode())]
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for key in keys:
-                    pipe.unlink(key)
-                await pipe.execute()
-        if not room:
-            waiting = await self._undelivered(queue_keys(job.model, job.lane))
-            (times,) = await self._together.ask(("LRANGE", ends_key(job.model, job.lane), 0, -1))
-            raise self._full(waiting, times, "broker memory")
+    async def _refuse_for_room(self, job: Job) -> None:
+        waiting = await self._undelivered(queue_keys(job.model, job.lane))
+        (times,) = await self._ask(("LRANGE", ends_key(job.model, job.lane), 0, -1))
+        raise self._full(waiting, times, "broker memory")
 
     async def _enqueue(self, job: Job) -> bytes:
         keys = [*queue_keys(job.model, job.lane), ends_key(job.model, job.lane)]
@@ -148,7 +144,7 @@ class RedisQueue:
     async def status(self, job: str) -> Status:
         key, out = job_keys(job)
         with reachable():
-            fields, last = await self._together.ask(
+            fields, last = await self._ask(
                 ("HMGET", key, *_FIELDS), ("XREVRANGE", out, "+", "-", "COUNT", 1)
             )
             found = dict(zip(_FIELDS, fields, strict=True))
@@ -197,7 +193,7 @@ class RedisQueue:
     ) -> tuple[list[Entry] | None, float | None]:
         """Entries, none where the job has ended, None where more may come; seconds to deadline."""
         key, out = job_keys(job)
-        entries, (state, attempt, deadline) = await self._together.ask(
+        entries, (state, attempt, deadline) = await self._ask(
             ("XRANGE", out, f"({after}", "+", "COUNT", count),
             ("HMGET", key, "state", "attempt", "deadline"),
         )
@@ -221,7 +217,7 @@ class RedisQueue:
             if found == b"ended":
                 await self._ended(job)
             elif found == b"asked":
-                await self._redis.publish(WAKE, job)
+                await self._ask(("PUBLISH", WAKE, job))
             return bool(found != b"over")
 
     async def refuse(self, model: str, why: Mapping[str, Any]) -> None:
@@ -229,7 +225,7 @@ class RedisQueue:
             for lane in LANES:
                 for key in queue_keys(model, lane):
                     delivered = await self._delivered(key)
-                    (found,) = await self._together.ask(("XRANGE", key, f"({delivered}", "+"))
+                    (found,) = await self._ask(("XRANGE", key, f"({delivered}", "+"))
                     for _, fields in found:
                         await self._refuse(fields[b"job"].decode(), why)
 
@@ -257,10 +253,8 @@ class RedisQueue:
 
     async def _ended(self, job: str) -> None:
         """A job ended without a worker: its entry stays for the next worker that pulls."""
-        async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.zadd(HELD[0], {job: self._clock() + self._ttl}, xx=True)
-            pipe.publish(RING, job)
-            await pipe.execute()
+        until = self._clock() + self._ttl
+        await self._ask(("ZADD", HELD[0], "XX", until, job), ("PUBLISH", RING, job))
 
     async def _ahead(self, job: Job, entry: bytes) -> int:
         """Jobs that wait before the one whose entry this is."""
@@ -268,13 +262,13 @@ class RedisQueue:
         own = keys[job.priority - 1]
         delivered = await self._delivered(own)
         span = (f"({delivered}", f"({entry.decode()}")
-        (before,) = await self._together.ask(("XRANGE", own, *span))
+        (before,) = await self._ask(("XRANGE", own, *span))
         return len(before) + await self._undelivered(keys[: job.priority - 1])
 
     async def _delivered(self, key: str) -> str:
         """Id of the last entry of a queue that a worker has taken."""
         try:
-            groups = await self._redis.xinfo_groups(key)
+            (groups,) = await self._ask(("XINFO GROUPS", key))
         except ResponseError:  # nothing was ever queued
             return "0-0"
         found = [group["last-delivered-id"] for group in groups if group["name"] == GROUP.encode()]
@@ -282,25 +276,19 @@ class RedisQueue:
 
     async def _undelivered(self, keys: Sequence[str]) -> int:
         """Entries that no worker has taken: those of the stream less those of the group."""
-        if not keys:
-            return 0
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for key in keys:
-                pipe.xlen(key)
-                pipe.xpending(key, GROUP)
-            replies = await pipe.execute(raise_on_error=False)
-        total = 0
-        for length, pending in zip(replies[::2], replies[1::2], strict=True):
-            total += length - (0 if isinstance(pending, ResponseError) else pending["pending"])
-        return total
+        return sum(await self._ask(*[function("undelivered", [key]) for key in keys]))
 
     async def _call(self, name: str, keys: Sequence[str], *args: Any) -> Any:
-        """Call one of our functions; the server is taught them where it has none."""
-        command = (f"a1_{name}", len(keys), *keys, *args)
+        """Call one of our functions."""
+        (found,) = await self._ask(function(name, keys, *args))
+        return found
+
+    async def _ask(self, *commands: tuple[Any, ...]) -> list[Any]:
+        """The replies to these; the server is taught our functions where it has none."""
         try:
-            return await self._redis.fcall(*command)
+            return await self._together.ask(*commands)
         except ResponseError as error:
             if not unknown_function(error):
                 raise
-        await self._redis.function_load(LIBRARY, replace=True)
-        return await self._redis.fcall(*command)
+        await self._together.ask(("FUNCTION", "LOAD", "REPLACE", LIBRARY))
+        return await self._together.ask(*commands)

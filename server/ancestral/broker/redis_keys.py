@@ -12,7 +12,7 @@ dead                  stream of jobs that were given up
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ WAKE = "wake"  # channel: something was submitted, cancelled or handed over
 _AWAY = (
     refusals.ConnectionError,
     refusals.TimeoutError,
+    TimeoutError,
     refusals.ReadOnlyError,
     refusals.MasterDownError,
     refusals.OutOfMemoryError,
@@ -67,6 +68,11 @@ def entry_of_reply(reply: list[Any]) -> Entry:
     """An entry as a function returns it: [id, [field, value, …]]."""
     identity, flat = reply
     return entry_of(identity, dict(zip(flat[::2], flat[1::2], strict=True)))
+
+
+def function(name: str, keys: Sequence[str], *args: Any) -> tuple[Any, ...]:
+    """The command that calls one of our functions."""
+    return ("FCALL", f"a1_{name}", len(keys), *keys, *args)
 
 
 def unknown_function(error: object) -> bool:

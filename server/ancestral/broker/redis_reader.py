@@ -1,4 +1,4 @@
-"""One process's readers of job streams: one subscription wakes them, one connection reads for all.
+"""What one process asks of Redis: one connection for all, one subscription that wakes readers.
 
 Workers ring a channel with the ids of the jobs that have new entries, once a turn. The bell is a
 hint: a reader looks again every second, and after the connection was lost.
@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from ancestral.broker.redis_keys import RING
 
 AGAIN_SECONDS = 1.0  # between attempts to subscribe
-Request = tuple[tuple[Any, ...], ...]  # commands of one reader
+Request = tuple[tuple[Any, ...], ...]  # commands of one asker
 
 
 class Bell:
@@ -72,10 +72,13 @@ class Bell:
 
 
 class Together:
-    """Commands of readers that ask at the same time, in one pipeline."""
+    """Commands of all who ask at the same time, in one pipeline: they share a connection.
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+    An answer that takes longer than `patience` seconds is a TimeoutError.
+    """
+
+    def __init__(self, redis: Redis, patience: float) -> None:
+        self._redis, self._patience = redis, patience
         self._asked: list[tuple[Request, asyncio.Future[list[Any]]]] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -85,7 +88,8 @@ class Together:
         self._asked.append((commands, answer))
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._run())
-        return await answer
+        async with asyncio.timeout(self._patience):
+            return await answer
 
     async def close(self) -> None:
         """Wait for what was asked: a connection that is in use cannot be closed well."""
@@ -101,7 +105,7 @@ class Together:
                         for command in commands:
                             pipe.execute_command(*command)
                     replies = await pipe.execute(raise_on_error=False)
-            except (RedisError, OSError) as error:
+            except Exception as error:  # whoever asked raises it
                 for _, answer in asked:
                     if not answer.done():
                         answer.set_exception(error)

@@ -144,7 +144,11 @@ class RedisWorkerQueue:
     def renew(self, report: WorkerReport) -> None:
         now = time.monotonic()
         calls: list[tuple[Any, ...]] = []
-        if now - self._beaten >= BEAT_SECONDS or report.models != self._models:
+        beat = (
+            now - self._beaten >= min(BEAT_SECONDS, self._lease / 4)
+            or report.models != self._models
+        )
+        if beat:
             calls.append(("beat", WORKERS, report.worker, report.to_json()))
         touch = now - self._touched >= self._lease / 3
         if touch:
@@ -156,8 +160,10 @@ class RedisWorkerQueue:
             return
         with reachable():
             self._call(calls)
-        self._beaten, self._models = now, report.models
-        self._touched = now if touch else self._touched
+        if beat:
+            self._beaten, self._models = now, report.models
+        if touch:
+            self._touched = now
         self._drain()
 
     def canceled(self, jobs: Collection[str]) -> set[str]:
