@@ -8,7 +8,11 @@ from tests.cli.conftest import Run
 def test_list(run: Run, small_store: Path) -> None:
     found = run("models", "list", "--models", small_store, "--json")
     assert found.status == 0
-    assert [entry["name"] for entry in found.json] == ["tiny-pixelcnn", "tiny-wavenet"]
+    assert [entry["name"] for entry in found.json] == [
+        "tiny-pixelcnn",
+        "tiny-wavenet",
+        "tiny-wavernn",
+    ]
     assert found.json[0]["versions"] == [1]
     assert found.json[1]["reference"] == {"unit": "-bits/dim", "n": 2}
     assert "gated-pixelcnn" in run("models", "list", "--models", small_store).out
@@ -25,5 +29,8 @@ def test_unknown_models_and_stores(run: Run, small_store: Path) -> None:
     found = run("models", "show", "nobody", "--models", small_store)
     assert found.status == 2
     assert found.out == ""
-    assert "there is no model 'nobody'; there are: tiny-pixelcnn, tiny-wavenet" in found.err
+    assert (
+        "there is no model 'nobody'; there are: tiny-pixelcnn, tiny-wavenet, tiny-wavernn"
+        in found.err
+    )
     assert run("models", "list", "--models", small_store / "absent").status == 2

@@ -33,7 +33,7 @@ def test_serve_answers_and_stops(small_store: Path) -> None:
             assert process.poll() is None
             time.sleep(0.2)
         names = [model["name"] for model in httpx.get(f"{url}/models").json()["models"]]
-        assert names == ["tiny-pixelcnn", "tiny-wavenet"]
+        assert names == ["tiny-pixelcnn", "tiny-wavenet", "tiny-wavernn"]
         assert httpx.get(f"{url}/models/tiny-wavenet").json()["slots_total"] == 3
     finally:
         process.send_signal(signal.SIGINT)
