@@ -102,6 +102,11 @@ class ReferenceRuntime:
         return sum(state is None for state in self._states)
 
     @property
+    def batch(self) -> Batch:
+        """The running batch: what steps the program."""
+        return self._batch
+
+    @property
     def phase_sites(self) -> int:
         return self.program.phase_sites
 

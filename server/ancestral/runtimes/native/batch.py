@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -16,56 +13,18 @@ from ancestral.compile.graph import Graph
 from ancestral.compile.program import Read, Step, StepProgram
 from ancestral.likelihoods import Likelihood
 from ancestral.runtimes.activations import activations
-from ancestral.runtimes.base import Sampling
 from ancestral.runtimes.lattice import Draw
 from ancestral.runtimes.native import draw
 from ancestral.runtimes.native import fields as f
+from ancestral.runtimes.native.chunk import Chunk, Draws
 from ancestral.runtimes.native.interpreter import located, run, run_end, run_part
 from ancestral.runtimes.native.kernels import kernels
-from ancestral.runtimes.native.lowering import Lowering, RingStore, Weights
-from ancestral.runtimes.native.registers import Plan, plan
+from ancestral.runtimes.native.lowering import Lowering, RingStore
+from ancestral.runtimes.native.shared import numpy_type, prepared
 from ancestral.runtimes.native.storage import Array, kept, padded, zeros
 from ancestral.runtimes.tables import Tables, by_site, tables_of
 
 KEYS_AT_ONCE = 64  # keys that attention scores together: capacities are multiples of it
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Sites that all running slots are to advance by, [n, sites, dims] each.
-
-    `values` holds what is fixed and is filled with what is drawn; `nats` is filled.
-    """
-
-    values: npt.NDArray[np.float64]
-    fixed: npt.NDArray[np.bool_]
-    nats: npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """What all running batches of a program share: its plan, its graph and its packed weights."""
-
-    plan: Plan
-    graph: Graph
-    weights: Weights
-
-
-_PREPARED: WeakKeyDictionary[StepProgram, dict[torch.dtype, Prepared]] = WeakKeyDictionary()
-
-
-def prepared(program: StepProgram, dtype: torch.dtype) -> Prepared:
-    """Made once for a program and a precision."""
-    known = _PREPARED.setdefault(program, {})
-    if dtype not in known:
-        graph = program.graph.to(dtype, "cpu").folded()
-        weights = Weights(graph.constants, _numpy(dtype))
-        known[dtype] = Prepared(plan(program), graph, weights)
-    return known[dtype]
-
-
-def _numpy(dtype: torch.dtype) -> np.dtype[Any]:
-    return np.dtype(np.float64 if dtype == torch.float64 else np.float32)
 
 
 class NativeBatch:
@@ -82,7 +41,7 @@ class NativeBatch:
         self.program, self._slots = program, slots
         self._shared = prepared(program, dtype)
         self.graph: Graph = self._shared.graph
-        self._dtype, self._torch_dtype = _numpy(dtype), dtype
+        self._dtype = numpy_type(dtype)
         codes = torch.int64 if likelihood.discrete else dtype
         self._tables = Tables(program, self.graph, slots, codes, torch.device("cpu"))
         self._stand = np.zeros(f.STATE, dtype=np.int64)
@@ -98,16 +57,7 @@ class NativeBatch:
         vectors, size = program.params_shape
         config = [*draw.describe(likelihood), vectors, channels, int(likelihood.joint)]
         self._config: Array = np.array(config, dtype=np.int64)
-        self._draws = (
-            np.zeros(slots, dtype=np.uint64),
-            np.zeros(slots, dtype=np.int64),
-            np.ones(slots),
-            np.zeros(slots, dtype=np.int64),
-            np.full(slots, 2.0),
-            zeros((draw.FIRST + padded(max(size, 16)),), np.float64),
-            np.zeros(max(channels, 1)),
-            np.zeros((max(channels, 1), 2)),
-        )  # seeds, items, temperatures, top_k, top_p, masses, a pixel, its noise
+        self.draws = Draws(slots, size, channels)
         self._kernel = kernels(self._dtype).address
         self._reserve(self._capacity)
         nothing = np.zeros((0, 0, max(channels, 1)))
@@ -224,13 +174,6 @@ class NativeBatch:
             ring.array[:, at, ..., : ring.step.payload] = self._fill(ring.step, at)
         return None if values is None else self._prefill(at, conditions, values, rank)
 
-    def draws(self, at: int, seed: int, item: int, sampling: Sampling) -> None:
-        """How the slot at `at` draws."""
-        seeds, items, temperatures, top_ks, top_ps = self._draws[:5]
-        seeds[at], items[at], temperatures[at] = seed, item, sampling.temperature
-        top_ks[at] = sampling.top_k or 0
-        top_ps[at] = 2.0 if sampling.top_p is None else sampling.top_p
-
     def _read_condition(self, at: int, conditions: tuple[Tensor, ...], sites: int) -> None:
         """The tables that follow from a slot's condition."""
         self._tables.read_items(at, conditions, sites)
@@ -256,8 +199,6 @@ class NativeBatch:
         if at == last:
             return
         self.ranks[at] = self.ranks[last]
-        for numbers in self._draws[:5]:
-            numbers[at] = numbers[last]
         for ring in self._rings.values():
             ring.array[:, at] = ring.array[:, last]
         for store in self._keys.values():
@@ -318,7 +259,7 @@ class NativeBatch:
         """Advance every slot by so many sites."""
         run(
             self._dtype.type(0), self._kernel, sites, self.program.subs, self._addresses(),
-            len(self._lengths), self._config, self._draws,
+            len(self._lengths), self._config, self.draws.arrays,
             (chunk.values, chunk.fixed, chunk.nats),
         )  # fmt: skip
 

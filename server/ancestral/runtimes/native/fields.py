@@ -25,7 +25,7 @@ OUT, X, Y, Z = (OPERANDS + i * OPERAND for i in range(4))
 PLAIN, RING, BY_RANK, BY_ROW, WRAP = range(5)
 
 (POINTWISE, PRODUCT, COPY, GATHER, SCATTER, EMBED, ONE_HOT, NORM, REFILL, SITE_LINEAR, REDUCE,
- CUMSUM, ATTEND, SCORES, SOFTMAX_KEYS, MIX, KEYED) = range(17)  # fmt: skip
+ CUMSUM, GATHER_ROWS, SCATTER_ROWS, ATTEND) = range(15)  # fmt: skip
 
 # a product's head in place of its operand Y: where its segments lie in the table of links
 FIRST, SEGMENTS, WEIGHTS, INPUTS, PANELS, BIAS = range(6)
@@ -34,4 +34,7 @@ LINK = OPERAND + 1
 
 # where the batch stands
 N, AT_COLUMN, ALL_COLUMNS, GRID = range(4)
-STATE = 4
+# over the elements of an item: the rows of the part at hand, and where the slots' elements lie
+ROW, ROWS, ARENA, ARENA_SLOT = range(4, 8)
+STATE = 8
+AS_MANY = -1  # in place of COLUMNS: as many as the part at hand has rows

@@ -30,8 +30,10 @@ from ancestral.runtimes.native.movement import (
     cumsum,
     embed,
     gather,
+    gather_rows,
     one_hot,
     scatter,
+    scatter_rows,
     site_linear,
 )
 from ancestral.runtimes.native.noise import uniforms
@@ -73,8 +75,15 @@ def address(op, at, slot, stand, ranks, phases, lengths):
 
 
 @njit
+def columns_of(op, stand):
+    """Columns, or rows of a part, that an operation computes; 0 where it computes one site."""
+    columns = integer(op, f.COLUMNS)
+    return integer(stand, f.ROWS) if columns == f.AS_MANY else columns
+
+
+@njit
 def run_product(like, kernel, op, links, segs, stand, ranks, phases, lengths):
-    n, columns, head = integer(stand, f.N), integer(op, f.COLUMNS), op + 8 * f.Y
+    n, columns, head = integer(stand, f.N), columns_of(op, stand), op + 8 * f.Y
     count, first = integer(head, f.SEGMENTS), integer(head, f.FIRST)
     stride = f.COLUMN if columns else f.SLOT
     more = integer(op, f.X) != 0
@@ -95,7 +104,7 @@ def run_product(like, kernel, op, links, segs, stand, ranks, phases, lengths):
 
 @njit
 def run_pointwise(like, kernel, op, stand, ranks, phases, lengths):
-    n, columns, count = integer(stand, f.N), integer(op, f.COLUMNS), integer(op, f.COUNT)
+    n, columns, count = integer(stand, f.N), columns_of(op, stand), integer(op, f.COUNT)
     if integer(op, f.DENSE):  # everything lies densely: one run
         x = address(op, f.X, 0, stand, ranks, phases, lengths)
         y = address(op, f.Y, 0, stand, ranks, phases, lengths)
@@ -119,7 +128,7 @@ def run_pointwise(like, kernel, op, stand, ranks, phases, lengths):
 @njit
 def run_local(like, op, scratch, stand, ranks, phases, lengths):
     """Operations of one slot and column at a time."""
-    kind, columns = integer(op, f.KIND), integer(op, f.COLUMNS)
+    kind, columns = integer(op, f.KIND), columns_of(op, stand)
     for slot in range(integer(stand, f.N)):
         x = address(op, f.X, slot, stand, ranks, phases, lengths)
         y = address(op, f.Y, slot, stand, ranks, phases, lengths)
@@ -146,6 +155,21 @@ def run_local(like, op, scratch, stand, ranks, phases, lengths):
             x += integer(op, f.X + f.COLUMN)
             y += integer(op, f.Y + f.COLUMN)
             out += integer(op, f.OUT + f.COLUMN)
+
+
+@njit
+def run_rows(like, op, stand, ranks, phases, lengths):
+    """Rows of a part to or from the slots' elements; see `movement`."""
+    first, rows, arena = integer(stand, f.ROW), integer(stand, f.ROWS), integer(stand, f.ARENA)
+    extra = integer(op, f.EXTRA)
+    for slot in range(integer(stand, f.N)):
+        elements = arena + slot * integer(stand, f.ARENA_SLOT)
+        if integer(op, f.KIND) == f.GATHER_ROWS:
+            out = address(op, f.OUT, slot, stand, ranks, phases, lengths)
+            gather_rows(like, elements, out, integer(op, f.OUT + f.COLUMN), first, rows, extra)
+        else:
+            x = address(op, f.X, slot, stand, ranks, phases, lengths)
+            scatter_rows(like, x, integer(op, f.X + f.COLUMN), elements, first, rows, extra)
 
 
 @njit
@@ -197,7 +221,9 @@ def run_operations(
             run_pointwise(like, kernel, op, stand, ranks, phases, lengths)
         elif kind == f.REFILL:
             run_refill(like, op, stand, ranks, phases, lengths)
-        elif kind >= f.ATTEND:
+        elif kind == f.GATHER_ROWS or kind == f.SCATTER_ROWS:
+            run_rows(like, op, stand, ranks, phases, lengths)
+        elif kind == f.ATTEND:
             attention(like, kernel, op, scratch, stand, ranks, phases, lengths)
         else:
             run_local(like, op, scratch, stand, ranks, phases, lengths)
@@ -325,3 +351,57 @@ def located(tables, end, slot):
     """The address of a slot's params (`end` 0) or codes (1)."""
     _, _, ends, _, _, _, stand, ranks, phases, lengths, _ = tables
     return address(ends + 8 * f.FIELDS * end, f.OUT, slot, stand, ranks, phases, lengths)
+
+
+@njit
+def run_due(like, kernel, time, due, tables):
+    """What is due at a time: rows ROW … of the parts' operations, for the slots at hand."""
+    ops, _, _, links, segs, scratch, stand, ranks, phases, lengths, _ = tables
+    starts, entries = due
+    for i in range(integer(starts, time), integer(starts, time + 1)):
+        entry = entries + 8 * 4 * i
+        put(stand, f.ROW, integer(entry, 2))
+        put(stand, f.ROWS, integer(entry, 3))
+        run_operations(
+            like, kernel, ops, integer(entry, 0), integer(entry, 1), links, segs, scratch, stand,
+            ranks, phases, lengths,
+        )  # fmt: skip
+
+
+@compiled
+def run_time(like, kernel, time, due, tables):
+    """The same, for those who draw elsewhere."""
+    run_due(like, kernel, time, due, tables)
+
+
+@compiled
+def run_elements(like, kernel, count, subs, tables, due, where, sizes, config, slots_data, chunk):
+    """`count` sites of an element program; see `elements`."""
+    _, _, ends, _, _, _, stand, ranks, phases, lengths, _ = tables
+    arena, params, codes = where
+    width, dims = sizes
+    n, stride = integer(stand, f.N), integer(stand, f.ARENA_SLOT)
+    for site in range(count):
+        for sub in range(subs):
+            together = True
+            for slot in range(1, n):
+                together = together and integer(ranks, slot) == integer(ranks, 0)
+            for first in range(1 if together else n):
+                put(stand, f.N, n if together else 1)
+                put(stand, f.ARENA, arena + first * stride)
+                run_due(like, kernel, integer(ranks, first) * subs + sub, due, tables)
+            put(stand, f.N, n)
+            for slot in range(n):
+                found = address(ends, f.OUT, slot, stand, ranks, phases, lengths)
+                at = params + 8 * width * integer(ranks, slot)
+                gather(like, arena + slot * stride, found, width, at)
+            draw(
+                like, kernel, sub, site, subs, ends, stand, ranks, phases, lengths, config,
+                slots_data, chunk,
+            )  # fmt: skip
+            for slot in range(n):
+                drawn = address(ends + 8 * f.FIELDS, f.OUT, slot, stand, ranks, phases, lengths)
+                at = codes + 8 * dims * (integer(ranks, slot) * subs + sub)
+                scatter(like, drawn, arena + slot * stride, dims, at)
+        for slot in range(n):
+            put(ranks, slot, integer(ranks, slot) + 1)

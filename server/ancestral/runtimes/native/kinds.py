@@ -48,9 +48,7 @@ def multiply(low: Lowering, part: Part, out: Operand, added: Operand) -> None:
     """A convolution or linear layer of one site."""
     step = part.step
     attrs, elements = step.attrs, part.elements
-    read = step.operands[0]
-    assert isinstance(read, Read)
-    segments = low.runs(read, step)
+    segments = low.runs(step.operands[0], step)
     name = (attrs["weight"], attrs["bias"])
     key: tuple[Any, ...] = (step.kind, *name, None if elements is None else elements.tobytes())
 

@@ -26,6 +26,39 @@ def scatter(like, x, out, count, index):
 
 
 @njit
+def gather_rows(like, elements, out, stride, first, rows, extra):
+    """Row r of out: the elements at base[first + r, k] + off[p], k-major.
+
+    At `extra`: address of base, K, address of off, P, and 1 where off counts upwards by one.
+    """
+    base, size = integer(extra, 0), integer(extra, 1)
+    off, width, run = integer(extra, 2), integer(extra, 3), integer(extra, 4)
+    for r in range(rows):
+        for k in range(size):
+            start = integer(base, (first + r) * size + k)
+            place = k * width
+            if run:
+                start += integer(off, 0)
+                for p in range(width):
+                    store(like, out, place + p, load(like, elements, start + p))
+            else:
+                for p in range(width):
+                    store(like, out, place + p, load(like, elements, start + integer(off, p)))
+        out += stride
+
+
+@njit
+def scatter_rows(like, x, stride, elements, first, rows, extra):
+    """Row r of x to the elements at base[first + r] + off[p]; `extra` as of `gather_rows`."""
+    base, off, width = integer(extra, 0), integer(extra, 2), integer(extra, 3)
+    for r in range(rows):
+        start = integer(base, first + r)
+        for p in range(width):
+            store(like, elements, start + integer(off, p), load(like, x, p))
+        x += stride
+
+
+@njit
 def embed(like, codes, out, count, width, weights):
     """Rows [count, width] of a table by codes, which are whole numbers of the element type."""
     for i in range(count):

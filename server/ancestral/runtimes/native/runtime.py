@@ -8,10 +8,12 @@ import numpy as np
 import torch
 
 from ancestral.compile import Program
-from ancestral.compile.program import StepProgram
+from ancestral.compile.elements import ElementProgram
 from ancestral.models.network import Network
 from ancestral.runtimes.native import draw
-from ancestral.runtimes.native.batch import Chunk, NativeBatch
+from ancestral.runtimes.native.batch import NativeBatch
+from ancestral.runtimes.native.chunk import Chunk
+from ancestral.runtimes.native.elements import NativeElements
 from ancestral.runtimes.native.lowering import Unsupported
 from ancestral.runtimes.reference import Batch, ReferenceRuntime
 
@@ -35,12 +37,15 @@ class NativeRuntime(ReferenceRuntime):
         super().__init__(program, network, slots, dtype=dtype)
 
     def _new_batch(self, slots: int) -> Batch:
-        if not isinstance(self.program, StepProgram):
-            raise Unsupported("programs over the elements of a fixed-size item")
         if self._likelihood.name not in draw.KINDS:
             raise Unsupported(f"the likelihood {self._likelihood.name}")
-        self._native = NativeBatch(
-            self.program, self._likelihood, self._data.dims_per_site, slots, self._dtype
+        build = NativeElements if isinstance(self.program, ElementProgram) else NativeBatch
+        self._native: NativeBatch | NativeElements = build(
+            self.program,  # type: ignore[arg-type]  # each its own kind of program
+            self._likelihood,
+            self._data.dims_per_site,
+            slots,
+            self._dtype,
         )
         return self._native
 
@@ -51,7 +56,7 @@ class NativeRuntime(ReferenceRuntime):
         states = self._running
         for at, state in enumerate(states):
             request = state.request
-            self._native.draws(at, request.seed, request.item, request.sampling)
+            self._native.draws.set(at, request.seed, request.item, request.sampling)
         chunk = Chunk(
             np.stack([s.values[s.site : s.site + sites] for s in states]).astype(np.float64),
             np.stack([s.fixed[s.site : s.site + sites] for s in states]),

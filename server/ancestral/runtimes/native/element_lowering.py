@@ -1,0 +1,199 @@
+"""An element program's parts as operations over rows: gather, compute, scatter.
+
+The rules of `kinds` see a part as they see a step of a row: its operands gathered into registers,
+one column for each of the rows that are due. How many are due is known when they are.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+
+from ancestral.compile.elements import ElementProgram, ElementStep, Rows, Weight
+from ancestral.compile.place import Ints
+from ancestral.compile.program import Step, StepProgram
+from ancestral.runtimes.native import fields as f
+from ancestral.runtimes.native.kinds import RULES, Rule, multiply
+from ancestral.runtimes.native.lowering import Lowering, Unsupported, Weights
+from ancestral.runtimes.native.registers import Part, Plan
+from ancestral.runtimes.native.storage import NOWHERE, Array, Operand, padded, zeros
+
+
+class ElementLowering(Lowering):
+    """Builds the tables of an element program for a number of slots."""
+
+    def __init__(self, program: ElementProgram, weights: Weights, slots: int) -> None:
+        self.elements = program
+        nothing = Plan((), {}, {}, {}, {})
+        super().__init__(cast(StepProgram, program), nothing, weights, slots, {}, {}, {})
+        self._most_rows = 1
+        self._part: Ints | None = None  # the part's rows
+        self._result: Operand | None = None
+
+    def build(self) -> None:
+        """Lower every part; `due_starts` and `due` say what each time computes.
+
+        An entry is the first and last operation, the first row and how many rows.
+        """
+        due: list[list[list[int]]] = [[] for _ in self.elements.codes]
+        for step in self.elements.steps:
+            for part in step.parts:
+                first = len(self.operations)
+                self._lower(step, part.columns, part.rows, np.diff(part.ends, prepend=0))
+                row = 0
+                for time, end in zip(part.times.tolist(), part.ends.tolist(), strict=True):
+                    due[time].append([first, len(self.operations), row, end - row])
+                    row = end
+        entries = [entry for at_time in due for entry in at_time]
+        self.due = np.array(entries, dtype=np.int64).reshape(-1, 4)
+        counts = [0, *(len(at_time) for at_time in due)]
+        self.due_starts = np.cumsum(np.array(counts, dtype=np.int64))
+        self._most_rows = 1
+        width = int(np.prod(self.elements.params_shape))
+        self.ends = [
+            self._operation(0, out=self.temporary(size)) for size in (width, self.elements.channels)
+        ]
+
+    def _lower(self, step: ElementStep, columns: Ints | None, rows: Ints, counts: Ints) -> None:
+        self._step, self._part = cast(Step, step), rows
+        self._most_rows = int(counts.max())
+        self._result = None
+        rule = ELEMENT_RULES.get(step.kind)
+        if rule is None:
+            raise Unsupported(f"steps of kind {step.kind} over elements")
+        rule(self, Part(cast(Step, step), 0, columns))
+        assert self._result is not None
+        within = np.arange(step.payload) if columns is None else columns
+        base = self.indices(step.start + step.rows[rows] * step.payload)
+        extra = [base, 1, self.indices(within), within.size, 0]
+        self.emit(f.SCATTER_ROWS, NOWHERE, self._result, extra=self.indices(np.array(extra)))
+        self._release(-1)
+
+    # ------------------------------------------------------------------ what the rules call
+
+    def columns(self) -> int:
+        return self._most_rows
+
+    def _operation(
+        self, kind: int, out: Operand, x: Operand = NOWHERE, y: Operand = NOWHERE,
+        z: Operand = NOWHERE,
+    ) -> list[int]:  # fmt: skip
+        operation = super()._operation(kind, out, x, y, z)
+        operation[f.COLUMNS] = f.AS_MANY
+        return operation
+
+    def apply(self, name: str, out: Operand, *operands: Operand, count: int) -> None:
+        super().apply(name, out, *operands, count=count)
+        self.operations[-1][f.DENSE] = 0  # how many rows there are is not known here
+
+    def place(self, step: Step) -> Operand:
+        if self._result is None:
+            self._result = self.temporary(step.payload)
+        return self._result
+
+    def scattered(self, part: Part) -> Operand:
+        size = part.step.payload if part.elements is None else part.elements.size
+        self._result = self.temporary(size)
+        return self._result
+
+    def settle(self, part: Part, found: Operand) -> None:
+        """The rows are scattered once the rule is through."""
+
+    def runs(
+        self, read: Any, step: Step, elements: Ints | None = None
+    ) -> list[tuple[Operand, int]]:
+        """An operand's rows, gathered."""
+        assert isinstance(read, Rows)
+        assert self._part is not None
+        base, off = read.base[self._part], read.off
+        if elements is not None:
+            if base.shape[1] == 1 or off.size > 1:
+                off = off[elements]
+            else:
+                base = base[:, elements]
+        size, width = base.shape[1], off.size
+        held = self.temporary(size * width)
+        upwards = bool((np.diff(off) == 1).all())
+        extra = [self.indices(base), size, self.indices(off), width, int(upwards)]
+        self.emit(f.GATHER_ROWS, held, extra=self.indices(np.array(extra)))
+        return [(held, size * width)]
+
+    def operand(self, given: Any, step: Step, elements: Ints | None, count: int) -> Operand:
+        if isinstance(given, Rows):
+            return self.runs(given, step, elements)[0][0]
+        if isinstance(given, Weight):
+            raise Unsupported("a constant as an operand")
+        return super().operand(given, step, elements, count)
+
+
+def _pointwise(low: Lowering, part: Part) -> None:
+    if part.elements is not None and part.elements.size == part.step.payload:
+        part = Part(part.step, part.sub, None)
+    RULES["pointwise"](low, part)
+
+
+def _running_sum(low: Lowering, part: Part) -> None:
+    step, count = part.step, part.step.payload if part.elements is None else part.elements.size
+    own, before = (low.operand(o, step, part.elements, count) for o in step.operands)
+    low.apply("add", low.scattered(part), own, before, count=count)
+
+
+def _embedding(low: Lowering, part: Part) -> None:
+    step = part.step
+    if part.elements is not None:
+        raise Unsupported("a part of an embedding over elements")
+    (name,) = [o.name for o in step.operands if isinstance(o, Weight)]
+    (read,) = [o for o in step.operands if isinstance(o, Rows)]
+    ((codes, count),) = low.runs(cast(Any, read), step)
+    table = low.weights.once(("table", name), lambda: low.weights.array(name))
+    low.emit(f.EMBED, low.place(step), codes, code=table.shape[1], count=count,
+             extra=table.ctypes.data)  # fmt: skip
+
+
+def _conv_transpose(low: Lowering, part: Part) -> None:
+    """The taps of one phase as one product."""
+    step = part.step
+    attrs, taps = step.attrs, tuple(step.attrs["taps"])
+    if attrs["groups"] != 1 or part.elements is not None:
+        raise Unsupported("a grouped or partly computed transposed convolution")
+
+    def bias() -> Any:
+        return None if attrs["bias"] is None else low.weights.array(attrs["bias"])
+
+    out = low.scattered(part)
+    key = ("conv-transpose", attrs["weight"], attrs["bias"], taps)
+    if not taps:
+        held = low.weights.once((*key, "alone"), lambda: _spread(bias(), step.payload, low.dtype))
+        low.apply("copy", out, Operand(held.ctypes.data), count=step.payload)
+        return
+
+    def matrix() -> Any:
+        weight = low.weights.array(attrs["weight"])
+        return np.concatenate([weight[(slice(None), slice(None), *t)] for t in taps], 0).T
+
+    low.product(out, low.runs(step.operands[0], step), key, matrix, bias)
+
+
+def _spread(bias: Array | None, size: int, dtype: np.dtype[Any]) -> Array:
+    """A bias in whole vectors; zeros where there is none."""
+    found = zeros((padded(size),), dtype)
+    if bias is not None:
+        found[:size] = bias
+    return found
+
+
+def _product(low: Lowering, part: Part) -> None:
+    multiply(low, part, low.scattered(part), NOWHERE)
+
+
+ELEMENT_RULES: dict[str, Rule] = {
+    "pointwise": _pointwise,
+    "linear": _product,
+    "conv": _product,
+    "conv-transpose": _conv_transpose,
+    "embedding": _embedding,
+    "running-sum": _running_sum,
+    **{kind: RULES[kind] for kind in ("layer-norm", "cumsum", "softmax", "log-softmax", "sum",
+                                      "mean", "amax", "amin", "logsumexp")},
+}  # fmt: skip

@@ -1,0 +1,97 @@
+"""A running batch of an element program in compiled code; see `runtimes.elements`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ancestral.compile.elements import ElementProgram
+from ancestral.likelihoods import Likelihood
+from ancestral.runtimes.elements import Elements
+from ancestral.runtimes.native import draw
+from ancestral.runtimes.native import fields as f
+from ancestral.runtimes.native.chunk import Chunk, Draws
+from ancestral.runtimes.native.element_lowering import ElementLowering
+from ancestral.runtimes.native.interpreter import run_elements, run_time
+from ancestral.runtimes.native.kernels import kernels
+from ancestral.runtimes.native.shared import numpy_type, weights_of
+from ancestral.runtimes.native.storage import zeros
+
+
+class NativeElements(Elements):
+    """The arenas of a running batch; slots at one rank are computed together."""
+
+    def __init__(
+        self,
+        program: ElementProgram,
+        likelihood: Likelihood,
+        channels: int,
+        slots: int,
+        dtype: torch.dtype,
+    ) -> None:
+        codes = torch.int64 if likelihood.discrete else dtype
+        self._slots, self._type = slots, numpy_type(dtype)
+        super().__init__(program, slots, dtype, torch.device("cpu"), codes)
+        vectors, size = program.params_shape
+        self.draws = Draws(slots, size, channels)
+        config = [*draw.describe(likelihood), vectors, channels, int(likelihood.joint)]
+        self._config = np.array(config, dtype=np.int64)
+        self._stand = np.zeros(f.STATE, dtype=np.int64)
+        self._stand[f.ARENA_SLOT] = self._arena.stride(0) * self._type.itemsize
+        self._ranks = np.zeros(slots, dtype=np.int64)
+        self._kernel = kernels(self._type).address
+        self._places = np.ascontiguousarray(program.params), np.ascontiguousarray(program.codes)
+        nothing = np.zeros((0, 0, max(channels, 1)))
+        self.run(0, Chunk(nothing, nothing.astype(np.bool_), nothing))
+
+    def _plan(self) -> Any:
+        """The table of operations, in place of functions."""
+        low = ElementLowering(self.program, weights_of(self.program, self.graph, self._type),
+                              self._slots)  # fmt: skip
+        low.build()
+        self._low = low
+        self._operations = np.array(low.operations, dtype=np.int64).reshape(-1, f.FIELDS)
+        self._ends = np.array(low.ends, dtype=np.int64)
+        self._links = np.array(low.links, dtype=np.int64).reshape(-1, f.LINK)
+        self._segments = np.zeros((low.most_segments, 3), dtype=np.int64)
+        self._scratch = zeros((low.most_scratch,), self._type)
+        self._none = np.zeros(1, dtype=np.int64)
+        return [[(self._run_time, time, 0)] for time in range(len(self.program.codes))]
+
+    def _run_time(self, slots: Tensor | None, time: int, _: int) -> None:
+        """What is due at a time, for slots at one rank (None: all)."""
+        arena, stride = self._arena.data_ptr(), int(self._stand[f.ARENA_SLOT])
+        for first in (0,) if slots is None else slots.tolist():
+            self._stand[f.N] = self.n if slots is None else 1
+            self._stand[f.ARENA] = arena + first * stride
+            run_time(self._type.type(0), self._kernel, time, self._due_tables(), self._tables())
+
+    def run(self, sites: int, chunk: Chunk) -> None:
+        """Advance every slot by so many sites."""
+        self._stand[f.N] = self.n
+        self._ranks[: self.n] = self.ranks[: self.n]
+        params, codes = self._places
+        where = (self._arena.data_ptr(), int(params.ctypes.data), int(codes.ctypes.data))
+        run_elements(
+            self._type.type(0), self._kernel, sites, self.program.subs, self._tables(),
+            self._due_tables(), where,
+            (params.shape[1], codes.shape[1]), self._config, self.draws.arrays,
+            (chunk.values, chunk.fixed, chunk.nats),
+        )  # fmt: skip
+        for i in range(self.n):
+            self.ranks[i] += sites
+
+    def _tables(self) -> tuple[int, ...]:
+        return tuple(
+            int(table.ctypes.data)
+            for table in (
+                self._operations, self._none, self._ends, self._links, self._segments,
+                self._scratch, self._stand, self._ranks, self._none, self._none, self._none,
+            )
+        )  # fmt: skip
+
+    def _due_tables(self) -> tuple[int, int]:
+        return int(self._low.due_starts.ctypes.data), int(self._low.due.ctypes.data)
