@@ -42,9 +42,9 @@ $(VENV)/.stamp-serve: pyproject.toml constraints.txt | $(BIN)/python
 	@$(PIP) -e .
 	@touch $@
 
-$(VENV)/.stamp-dev: pyproject.toml constraints.txt | $(BIN)/python
+$(VENV)/.stamp-dev: pyproject.toml clients/python/pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing ancestral with its test tools into $(VENV) …"
-	@$(PIP) -e ".[dev]"
+	@$(PIP) -e ".[dev]" -e "clients/python[progress,sklearn]"
 	@touch $@ $(VENV)/.stamp-serve
 
 # A browser for the page's test; without one that test is skipped and says so.
