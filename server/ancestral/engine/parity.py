@@ -15,6 +15,7 @@ from ancestral.compile import Program
 from ancestral.engine.model import Model
 from ancestral.runtimes import derive
 from ancestral.runtimes.base import Advance, Runtime
+from ancestral.runtimes.reference import Batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +61,18 @@ def first_conditions(model: Model, sites: int, seed: int = 0) -> tuple[torch.Ten
 
 
 def step_params(
-    model: Model, program: Program, values: npt.NDArray[Any], dtype: torch.dtype
+    model: Model,
+    program: Program,
+    values: npt.NDArray[Any],
+    dtype: torch.dtype,
+    batch: Batch | None = None,
 ) -> torch.Tensor:
-    """What the step program computes at every site of an item [S, C]: [S, D, P] by rank."""
+    """What the step program computes at every site of an item [S, C]: [S, D, P] by rank.
+
+    In an empty `batch` of that precision, or the reference runtime's.
+    """
     conditions = first_conditions(model, len(values))
-    return derive.step_params(program, model.network, values, conditions, dtype=dtype)
+    return derive.step_params(program, model.network, values, conditions, dtype=dtype, batch=batch)
 
 
 def forward_params(model: Model, values: npt.NDArray[Any], dtype: torch.dtype) -> torch.Tensor:

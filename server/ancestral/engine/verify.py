@@ -31,7 +31,7 @@ from ancestral.engine.probe import FLOAT32_LIMIT, FLOAT64_LIMIT, Check, Probe
 from ancestral.engine.runtimes import RuntimeKind
 from ancestral.models.data import whole_frames
 from ancestral.runtimes.base import SlotRequest
-from ancestral.runtimes.reference import ReferenceRuntime
+from ancestral.runtimes.reference import Batch, ReferenceRuntime
 
 ARITHMETIC_LIMIT = 1.05  # of one forward pass
 OPEN_SITES = 256  # of items of open length
@@ -85,7 +85,11 @@ def run_checks(
             yield Check("derived", False, detail=str(error))
             return
         yield _derived(program, model.fallback_reason)
-        if program is not None:
+        runtime = model.new_runtime(1, kind)
+        if program is not None and runtime.name == "native":
+            assert isinstance(runtime, ReferenceRuntime)
+            yield _parity(model, program, length, torch.float32, FLOAT32_LIMIT, runtime.batch)
+        elif program is not None:
             yield _parity(model, program, length, torch.float64, FLOAT64_LIMIT)
             yield _parity(model, program, length, torch.float32, FLOAT32_LIMIT)
             yield _arithmetic(model, program, length)
@@ -127,9 +131,16 @@ def _derived(program: Program | None, fallback_reason: str | None) -> Check:
     return Check("derived", True, detail=f"causal; {program.summary}")
 
 
-def _parity(model: Model, program: Program, sites: int, dtype: torch.dtype, limit: float) -> Check:
+def _parity(
+    model: Model,
+    program: Program,
+    sites: int,
+    dtype: torch.dtype,
+    limit: float,
+    batch: Batch | None = None,
+) -> Check:
     values = random_values(model, sites)
-    found = step_params(model, program, values, dtype)
+    found = step_params(model, program, values, dtype, batch)
     wanted = forward_params(model, values, dtype)
     error = float((found - wanted).abs().max() / wanted.abs().max())
     precision = str(dtype).removeprefix("torch.")
