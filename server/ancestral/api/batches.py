@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
@@ -20,7 +21,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from ancestral.api.embed import embed_job
-from ancestral.api.following import everything
+from ancestral.api.following import PATIENCE_SECONDS, everything
 from ancestral.api.inputs import Ask, items_of
 from ancestral.api.log_prob import score_job
 from ancestral.api.problems import Problem, of_error
@@ -28,7 +29,7 @@ from ancestral.api.results import JSON, assemble, embedded, scored
 from ancestral.api.routes import PROBLEMS
 from ancestral.api.schemas import Body, EmbedBody, LogProbBody, SampleBody
 from ancestral.api.services import Services, services_of
-from ancestral.broker import Job, JobUnknown
+from ancestral.broker import BrokerUnavailable, Job, JobUnknown
 from ancestral.store import Manifest
 
 router = APIRouter(tags=["batches"])
@@ -104,6 +105,7 @@ async def answer(services: Services, line: Line, key: str = "") -> Answer:
 async def _result(services: Services, line: BatchLine, key: str) -> Mapping[str, Any]:
     body = {"priority": LOWEST, **line.body}
     digest = hashlib.sha256(json.dumps([line.url, body], sort_keys=True).encode()).hexdigest()
+    end = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
             job, manifest = await _job(services, line.url, body)
@@ -117,6 +119,10 @@ async def _result(services: Services, line: BatchLine, key: str) -> Mapping[str,
             if "Retry-After" not in problem.headers or services.draining:
                 raise
             await asyncio.sleep(min(AGAIN_SECONDS, float(problem.headers["Retry-After"])))
+        except BrokerUnavailable:
+            if time.monotonic() > end:
+                raise
+            await asyncio.sleep(AGAIN_SECONDS)
     try:
         entries = await everything(services.queue, job.id)
     except asyncio.CancelledError:
