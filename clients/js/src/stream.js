@@ -1,0 +1,193 @@
+/**
+ * One sampling job, read through as many connections as it takes.
+ *
+ * The job is made by PUT /sample/{id} under an id and a seed of the client's, so that it goes on
+ * while nobody listens and can be met again: a new connection resumes at the first site that has
+ * not arrived. A server that lost the job draws the same values again; the fingerprint tells.
+ */
+
+import { FrameError, Ledger, SUBPROTOCOL, after, decodeFrame, frameOfEvent } from "./frames.js";
+import { linesOf } from "./lines.js";
+import { AncestralError, Backoff, JobCanceled, ProblemError } from "./problem.js";
+
+const REFUSALS = [1003, 1008, 1009]; // close codes where another socket would not help
+
+class ConnectionLost extends Error {
+  name = "ConnectionLost";
+}
+
+/**
+ * `for await (const frame of stream)`, once: {item, firstSite, count, values, last, dims, dtype}.
+ * Leaving the loop cancels the job, as does the signal. `started` is there with the first frame,
+ * `done` (the scores) at the end.
+ */
+export class Stream {
+  started = null;
+  done = null;
+  connections = 0;
+  #client;
+  #body;
+  #format;
+  #signal;
+  #ledger = null;
+  #read = false;
+
+  constructor(client, job, body, format, signal) {
+    this.job = job;
+    this.#client = client;
+    this.#body = body;
+    this.#format = format;
+    this.#signal = signal;
+  }
+
+  async *[Symbol.asyncIterator]() {
+    if (this.#read) throw new AncestralError("a stream is read once");
+    this.#read = true;
+    const backoff = new Backoff(this.#client.patience);
+    try {
+      while (this.done === null) {
+        try {
+          await this.#make();
+          this.connections++;
+          const messages = this.#client.WebSocket ? this.#socket() : this.#events();
+          for await (const frame of messages) {
+            backoff.rest();
+            yield frame;
+          }
+          if (this.done === null) throw new ConnectionLost("the stream ended early");
+        } catch (error) {
+          await this.#client.recover(backoff, error, this.#signal);
+        }
+      }
+    } finally {
+      if (this.done === null) await this.#client.forget(this.job);
+    }
+  }
+
+  #make() {
+    const [body, signal] = [this.#body, this.#signal];
+    const headers = { Prefer: "respond-async" };
+    return this.#client.request("PUT", `/sample/${this.job}`, { body, headers, signal });
+  }
+
+  async *#socket() {
+    const { apiKey, url, WebSocket } = this.#client;
+    const protocols = apiKey === null ? [] : [`ancestral.key.${apiKey}`]; // no headers in browsers
+    const socket = new WebSocket(`${url.replace(/^http/, "ws")}/stream`, [SUBPROTOCOL, ...protocols]);
+    socket.binaryType = "arraybuffer";
+    const inbox = new Inbox(this.#signal);
+    socket.onopen = () => {
+      const next = this.#ledger?.next ?? new Array(this.#body.count ?? 1).fill(0);
+      socket.send(JSON.stringify({ type: "resume", job: this.job, next, format: this.#format }));
+    };
+    socket.onmessage = ({ data }) => inbox.put(data);
+    socket.onclose = ({ code, reason }) => inbox.end(code, reason);
+    try {
+      for await (const data of inbox) {
+        if (typeof data === "string") this.#control(JSON.parse(data));
+        else yield this.#book(decodeFrame(data));
+        if (this.done !== null) return;
+      }
+    } finally {
+      inbox.dispose();
+      socket.onmessage = socket.onclose = null;
+      socket.close();
+    }
+  }
+
+  async *#events() {
+    if (this.#format !== "codes") throw new AncestralError(`${this.#format} needs a WebSocket`);
+    const signal = this.#signal;
+    const response = await this.#client.once("GET", `/jobs/${this.job}/events`, { signal });
+    let type = "";
+    for await (const line of linesOf(response.body)) {
+      if (line.startsWith("event: ")) type = line.slice(7);
+      if (!line.startsWith("data: ")) continue;
+      const data = JSON.parse(line.slice(6));
+      if (type === "output") {
+        const frame = frameOfEvent(data, this.started.dtype);
+        const news = after(frame, this.#ledger.next[frame.item]);
+        if (news !== null) yield this.#book(news);
+      } else if (type === "failed") {
+        throw new ProblemError(data);
+      } else {
+        this.#control({ ...data, type });
+      }
+      if (this.done !== null) return;
+    }
+  }
+
+  #book(frame) {
+    if (this.#ledger === null) throw new FrameError("values before `started`");
+    this.#ledger.book(frame);
+    return frame;
+  }
+
+  #control(message) {
+    switch (message.type) {
+      case "started":
+        if (this.started === null) {
+          this.started = message;
+          this.#ledger = new Ledger(message);
+        } else if (message.fingerprint !== this.started.fingerprint) {
+          throw new FrameError("the server goes on with other weights or software");
+        }
+        break;
+      case "done":
+        if (!this.#ledger?.complete) throw new FrameError("`done` before the last site");
+        this.done = message;
+        break;
+      case "canceled":
+        throw new JobCanceled(`job ${this.job} was canceled`);
+      case "error":
+        // 404: the server lost the job since it was made
+        if (message.error.status === 404) throw new ConnectionLost(message.error.detail);
+        throw new ProblemError(message.error);
+    }
+  }
+}
+
+/** Messages of a socket as an async iterable; it throws where the socket closes. */
+class Inbox {
+  #messages = [];
+  #wake = () => {};
+  #error = null;
+  #signal;
+  #stop = () => this.#fail(this.#signal.reason);
+
+  constructor(signal) {
+    this.#signal = signal;
+    signal?.addEventListener("abort", this.#stop);
+  }
+
+  put(message) {
+    this.#messages.push(message);
+    this.#wake();
+  }
+
+  end(code, reason) {
+    const Kind = REFUSALS.includes(code) ? AncestralError : ConnectionLost;
+    this.#fail(new Kind(reason || `the socket closed (${code})`));
+  }
+
+  dispose() {
+    this.#signal?.removeEventListener("abort", this.#stop);
+  }
+
+  #fail(error) {
+    this.#error ??= error;
+    this.#wake();
+  }
+
+  async *[Symbol.asyncIterator]() {
+    for (;;) {
+      this.#signal?.throwIfAborted();
+      if (this.#messages.length > 0) {
+        yield this.#messages.shift();
+        continue;
+      }
+      if (this.#error !== null) throw this.#error;
+      await new Promise((resolve) => (this.#wake = resolve));
+    }
+  }
+}

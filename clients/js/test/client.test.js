@@ -1,0 +1,129 @@
+/** Against a real server at ANCESTRAL_URL; a relay on the way drops connections. */
+
+import assert from "node:assert/strict";
+import { createServer, connect } from "node:net";
+import { test } from "node:test";
+
+import { AncestralError, Client, ProblemError, Unreachable } from "../src/index.js";
+
+const url = process.env.ANCESTRAL_URL;
+const LONG = { sites: 600, seed: 5, condition: { label: 1 } };
+const bits = Array.from({ length: 64 }, (_, n) => Array.from({ length: 6 }, (_, k) => (n >> k) & 1));
+const WAYS = { socket: {}, events: { WebSocket: null } };
+
+/** Runs `work(url, drop)` behind a relay. */
+async function relayed(work) {
+  const open = new Set();
+  const { hostname, port } = new URL(url);
+  const relay = createServer((client) => {
+    const server = connect(Number(port), hostname);
+    for (const [from, to] of [[client, server], [server, client]]) {
+      open.add(from);
+      from.on("error", () => {}).on("close", () => to.destroy());
+      from.pipe(to);
+    }
+  });
+  await new Promise((resolve) => relay.listen(0, "127.0.0.1", resolve));
+  try {
+    await work(`http://127.0.0.1:${relay.address().port}`, () => {
+      for (const each of open) each.destroy();
+      open.clear();
+    });
+  } finally {
+    for (const each of open) each.destroy();
+    relay.close();
+  }
+}
+
+const ended = async (client, id) => {
+  for (;;) {
+    const { state } = await client.job(id);
+    if (!["queued", "running"].includes(state)) return state;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+};
+
+test("all probabilities sum to one, in order", async () => {
+  const client = new Client(url);
+  const scores = await client.logProb("tiny-made", bits, { batchSize: 5 });
+  assert.deepEqual(scores.map((score) => score.index), bits.map((_, index) => index));
+  const total = scores.reduce((sum, score) => sum + Math.exp(score.log_prob), 0);
+  assert.ok(Math.abs(total - 1) < 1e-6);
+  const typed = await client.logProb("tiny-made", [Uint8Array.from(bits[3])]);
+  assert.ok(Math.abs(typed[0].log_prob - scores[3].log_prob) < 1e-5);
+});
+
+test("models, samples, jobs and files", async () => {
+  const client = new Client(url);
+  assert.ok((await client.models()).some((model) => model.name === "tiny-made"));
+  assert.equal((await client.model("tiny-made/1")).kind, "vector");
+  const one = await client.sample("tiny-pixelcnn", { seed: 1, condition: { label: 0 } });
+  const png = await client.download(one.job, "image/png");
+  const [score] = await client.logProb("tiny-pixelcnn", [png], { condition: { label: 0 } });
+  assert.ok(Math.abs(score.log_prob - one.items[0].log_prob) < 1e-5);
+  const id = await client.submit("tiny-pixelcnn", { seed: 1, condition: { label: 0 } });
+  assert.equal(await ended(client, id), "done");
+  assert.deepEqual((await client.result(id)).items[0].data, one.items[0].data);
+});
+
+test("batches", async () => {
+  const lines = [
+    { custom_id: "a", url: "/sample", body: { model: "tiny-made" } },
+    { custom_id: "b", url: "/sample", body: { model: "absent" } },
+  ];
+  const found = {};
+  for await (const { custom_id, response } of new Client(url).batch(lines)) {
+    found[custom_id] = response.status_code;
+  }
+  assert.deepEqual(found, { a: 200, b: 404 });
+});
+
+test("refusals carry the problem document", async () => {
+  const client = new Client(url);
+  await assert.rejects(client.sample("tiny-made", { temperature: -1 }), (error) => {
+    assert.ok(error instanceof ProblemError);
+    assert.equal(error.status, 422);
+    assert.equal(error.errors[0].field, "temperature");
+    return true;
+  });
+  await assert.rejects(client.stream("absent")[Symbol.asyncIterator]().next(), { status: 404 });
+  await assert.rejects(new Client("http://127.0.0.1:9", { patience: 1e6 }).models(), Unreachable);
+});
+
+for (const [way, options] of Object.entries(WAYS)) {
+  if (way === "socket" && globalThis.WebSocket === undefined) continue;
+
+  test(`a stream resumes where it was (${way})`, async () => {
+    await relayed(async (relay, drop) => {
+      const stream = new Client(relay, options).stream("tiny-wavenet", LONG);
+      const values = [];
+      let frames = 0;
+      for await (const frame of stream) {
+        assert.equal(frame.firstSite, values.length);
+        values.push(...frame.values);
+        if (frames++ === 1) drop();
+      }
+      assert.ok(stream.connections >= 2);
+      const whole = await new Client(url).sample("tiny-wavenet", LONG);
+      assert.deepEqual(values, whole.items[0].data);
+      assert.ok(Math.abs(stream.done.items[0].log_prob - whole.items[0].log_prob) < 1e-5);
+    });
+  });
+
+  test(`leaving the loop, and aborting, cancel the job (${way})`, async () => {
+    const client = new Client(url, options);
+    const left = client.stream("tiny-wavenet", { ...LONG, sites: 200_000 });
+    for await (const frame of left) {
+      assert.equal(frame.firstSite, 0);
+      break;
+    }
+    assert.equal(await ended(client, left.job), "canceled");
+    await assert.rejects(left[Symbol.asyncIterator]().next(), AncestralError);
+    const control = new AbortController();
+    const aborted = client.stream("tiny-wavenet", { ...LONG, sites: 200_000, signal: control.signal });
+    await assert.rejects(async () => {
+      for await (const _ of aborted) control.abort();
+    }, { name: "AbortError" });
+    assert.equal(await ended(client, aborted.job), "canceled");
+  });
+}
