@@ -138,7 +138,8 @@ def table(rows: Sequence[BenchRow]) -> Table:
     found = Table(
         title="sample/score: time to sample a batch over one teacher-forced pass of it",
         caption=f"naive loop: extrapolated from its first {NAIVE_SITES} sites; "
-        f"{torch.get_num_threads()} threads; sampling in float64 (native: float32), scoring in float32",
+        f"{torch.get_num_threads()} threads; sampling in float64 (native: float32), "
+        "scoring in float32",
     )
     found.add_column("model")
     for heading in ("batch", "sites", "score s", "sample s", "sample/score"):
