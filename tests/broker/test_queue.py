@@ -83,6 +83,26 @@ def test_bytes_are_bounded_and_finished_jobs_make_room(broker: Broker) -> None:
     assert broker.status("b").state is State.QUEUED
 
 
+def test_a_job_that_ends_while_it_is_submitted_holds_nothing_for_ever(broker: Broker) -> None:
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            for name in broker.names():
+                broker.end(name)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        for n in range(60):  # of 400 bytes each, where 1600 may be held
+            broker.submit(job(f"j{n}", output_bytes=400))
+            while broker.status(f"j{n}").state is not State.DONE:
+                time.sleep(0.001)
+    finally:
+        stop.set()
+        thread.join()
+
+
 def test_the_same_request_under_an_id_is_the_same_job(broker: Broker) -> None:
     broker.submit(job("a", digest="1"))
     assert broker.run(broker.queue.submit(job("a", digest="1"))) is False

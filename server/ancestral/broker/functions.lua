@@ -244,6 +244,14 @@ local function hold(keys, args)
   return {1, dropped}
 end
 
+-- {as for hold}; job, the time given to hold: it waits for as long as it takes, unless it has ended
+local function keep(keys, args)
+  if tonumber(redis.call('ZSCORE', keys[1], args[1]) or 0) == args[2] + 60 then
+    redis.call('ZADD', keys[1], '+inf', args[1])
+  end
+  return 1
+end
+
 -- {as for hold}; job: it holds nothing any more
 local function unhold(keys, args)
   local held = redis.call('HGET', keys[2], args[1])
@@ -308,6 +316,7 @@ register_freeing('touch', touch)
 register_freeing('ack', ack)
 register_freeing('cancel', cancel)
 register_freeing('refuse', refuse)
+register_freeing('keep', keep)
 register_freeing('unhold', unhold)
 register_freeing('tidy', tidy)
 register_freeing('beat', beat)

@@ -95,7 +95,8 @@ class RedisQueue:
             "ttl": int(1000 * self._ttl),
         }
         flat = [part for pair in fields.items() for part in pair]
-        limits = (job.bytes_held, self._held_limit, self._clock())
+        now = self._clock()
+        limits = (job.bytes_held, self._held_limit, now)
         created, (room, dropped) = await self._ask(
             function("create", [key], job.digest, job.lane, *flat),
             function("hold", HELD, job.id, *limits),
@@ -116,7 +117,7 @@ class RedisQueue:
             raise
         queued, *_ = await self._ask(
             function("queued", [key], entry),
-            ("ZADD", HELD[0], "XX", "+inf", job.id),
+            function("keep", HELD, job.id, now),
             ("PUBLISH", WAKE, job.model),
         )
         if not queued:
