@@ -44,7 +44,8 @@ def test_make_targets_and_commands_exist(document: Path) -> None:
         assert command in commands
     for line in re.findall(r"^    ancestral (.+)$", text, re.MULTILINE):
         command = commands[line.split()[0]]
-        options = {option for parameter in command.params for option in parameter.opts}
+        parts = [command, *getattr(command, "commands", {}).values()]  # a group's subcommands
+        options = {o for part in parts for parameter in part.params for o in parameter.opts}
         for option in re.findall(r"(?<!\S)(--?[a-z][a-z-]*)", line.partition("#")[0]):
             assert option in options, line
 

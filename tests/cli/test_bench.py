@@ -2,21 +2,47 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from tests.cli.conftest import Run
 
 
 def test_bench(run: Run, small_store: Path) -> None:
     options = ("--batch", 1, "--batch", 2, "--sites", 10, "--models", small_store)
-    found = run("bench", "tiny-wavenet", *options, "--json")
+    found = run("bench", "tiny-wavenet", *options, "--clock", "cpu", "--json")
     assert found.status == 0, found.err
-    assert [(row["model"], row["batch"], row["sites"]) for row in found.json] == [
-        ("tiny-wavenet/1", 1, 10),
-        ("tiny-wavenet/1", 2, 10),
+    assert [(row["model"], row["batch"], row["sites"]) for row in found.json["rows"]] == [
+        ("tiny-wavenet", 1, 10),
+        ("tiny-wavenet", 2, 10),
     ]
-    assert all(row["sample_score"] > 0 for row in found.json)
+    assert all(row["sample_score"] > 0 for row in found.json["rows"])
+    assert found.json["machine"]["clock"] == "cpu"
+    assert found.json["peers"] == []
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--runtime", "fastest"), "known are native, reference"),
+        (("--network", "wavenet"), "known are wavenet-30"),
+        (("--clock", "sundial"), "known are wall, cpu"),
+        (("--peers",), "is for --network"),
+    ],
+)
+def test_what_is_not_known_is_refused(
+    run: Run, small_store: Path, options: tuple[str, ...], words: str
+) -> None:
+    found = run("bench", "--models", small_store, *options)
+    assert found.status == 2
+    assert words in found.err
+
+
+def test_a_server_that_is_not_there(run: Run) -> None:
+    found = run("bench", "serve", "http://127.0.0.1:9", "--seconds", 1)
+    assert found.status == 2
+    assert "http://127.0.0.1:9" in found.err
 
 
 def test_all_packages_where_none_is_named(run: Run, small_store: Path) -> None:
     table = run("bench", "--batch", 1, "--sites", 3, "--models", small_store).out
     assert "sample/score" in table
-    assert "tiny-pixelcnn/1" in table
+    assert "tiny-pixelcnn" in table

@@ -7,8 +7,9 @@ import torch
 from tests.packages import TINY, publish
 
 import ancestral
+from ancestral.bench import measure
+from ancestral.bench.machine import Machine
 from ancestral.engine import verify as verification
-from ancestral.engine.bench import bench
 from ancestral.engine.verify import Check, verify
 
 
@@ -18,7 +19,7 @@ def test_lengths_are_of_whole_frames(tmp_path: Path) -> None:
     report = verify(model, sites=20)
     assert report.ok
     assert report.sites == 24  # a value for every six
-    (row,) = bench(model, (2,), sites=20)
+    (row,) = measure(model, Machine(1, 1e9, "", "wall"), (2,), sites=20)
     assert row.sites == 24
 
 

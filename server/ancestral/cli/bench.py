@@ -1,49 +1,204 @@
-"""`ancestral bench`: the cost of sampling beside the cost of scoring."""
+"""`ancestral bench`: the cost of sampling beside the cost of scoring, and a server under load."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from ancestral.cli.output import Json, Models, RuntimeOption, emit, progress, say, settings
+from ancestral.cli.output import FAILED, Json, Models, emit, people, progress, say, settings
+from ancestral.settings import RUNTIMES
+
+if TYPE_CHECKING:
+    from ancestral.bench.machine import Machine
+    from ancestral.bench.peers import Contest
+    from ancestral.bench.row import Row
+
+_DEFAULT = "models"
 
 
-def bench(
+class _Group(TyperGroup):
+    """`ancestral bench NAME …` is short for `ancestral bench models NAME …`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] not in ("-h", "--help")):
+            args = [_DEFAULT, *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(cls=_Group, help="Time sampling beside scoring, or a server under load.")
+
+
+@app.command(_DEFAULT)
+def models_(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[MODEL]…", help="All packages where none.")
+        list[str] | None,
+        typer.Argument(metavar="[MODEL]…", help="All packages where neither model nor network."),
+    ] = None,
+    network: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Random weights, no package: wavenet-30, gated-pixelcnn-28, pixelcnn-pp-32, "
+            "image-gpt-512; repeatable.",
+        ),
+    ] = None,
+    runtime: Annotated[
+        list[str] | None,
+        typer.Option(help=f"{', '.join(RUNTIMES)}; repeatable [default: the settings']."),
     ] = None,
     batch: Annotated[
-        list[int] | None, typer.Option(min=1, help="Batch size; repeatable [default: 1, 4, 16].")
+        list[int] | None, typer.Option(min=1, help="Batch size; repeatable [default: 1, 16].")
     ] = None,
-    sites: Annotated[int | None, typer.Option(min=1, help="Length of open-ended items.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch.")] = None,
-    runtime: RuntimeOption = None,
+    sites: Annotated[
+        int | None, typer.Option(min=1, help="Length of items of open length [default: 4000].")
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option(min=0.01, help="Sampling is timed so long; the rest is multiplied up.")
+    ] = 5.0,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = 1,
+    clock: Annotated[
+        str,
+        typer.Option(help="wall, or cpu: processor time, where others use the machine."),
+    ] = "wall",
+    peers: Annotated[
+        bool,
+        typer.Option("--peers", help="Also what others run on the same network, where installed."),
+    ] = False,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw sample/score into a PNG, SVG or PDF file.")
+    ] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the table as the documentation has it.")
+    ] = False,
     models: Models = None,
     json: Json = False,
 ) -> None:
     """Time sampling, scoring and the naive loop of the same items: ratios within one run."""
     import torch
 
-    from ancestral.engine import bench as timing
+    from ancestral.bench import NETWORKS
+    from ancestral.bench import network as random_network
+    from ancestral.bench.machine import CLOCKS, machine
+    from ancestral.bench.measure import BATCHES, measure
     from ancestral.engine.model import load
     from ancestral.store import list_packages
 
-    if threads is not None:
-        torch.set_num_threads(threads)
-    root = settings(models).models
-    wanted = names or [entry.name for entry in list_packages(root)]
-    sizes = batch or list(timing.BATCHES)
-    rows = []
+    kinds, networks = runtime or [settings(models).runtime], network or []
+    for kind in kinds:
+        if kind not in RUNTIMES:
+            raise ValueError(f"--runtime {kind}: known are {', '.join(RUNTIMES)}")
+    for name in networks:
+        if name not in NETWORKS:
+            raise ValueError(f"--network {name}: known are {', '.join(NETWORKS)}")
+    if clock not in CLOCKS:
+        raise ValueError(f"--clock {clock}: known are {', '.join(CLOCKS)}")
+    if peers and not networks:
+        raise ValueError("--peers is for --network")
+    torch.set_num_threads(threads)
+    root, sizes, found = settings(models).models, batch or list(BATCHES), machine(clock)
+    wanted = list(names or ())
+    if not wanted and not networks:
+        wanted = [entry.name for entry in list_packages(root)]
+    rows: list[Row] = []
+    contests: list[Contest] = []
     with progress(json) as bar:
-        task = bar.add_task("benchmark", total=len(wanted) * len(sizes))
-        for name in wanted:
-            loaded = load(name, root, runtime=runtime)
-            length = sites if loaded.manifest.data.length is not None else None
-            for row in timing.bench(loaded, sizes, sites=length):
+        task = bar.add_task("", total=(len(wanted) + len(networks)) * len(sizes) * len(kinds))
+        for name in [*wanted, *networks]:
+            bar.update(task, description=name)
+            random = name in networks
+            loaded = random_network(name) if random else load(name, root)
+            length = loaded.manifest.data.length
+            most = None if length is None else min(sites or 4000, length.maximum)
+            for row in measure(loaded, found, sizes, kinds, sites=most, window=seconds):
                 rows.append(row)
                 bar.advance(task)
+            if peers and random:
+                bar.update(task, description=f"{name}: peers")
+                contests += _contests(name, loaded, kinds, sizes, clock)
+    if plot is not None:
+        from ancestral.bench.plot import plot as draw
+
+        draw(rows, plot)
+    _print(rows, contests, found, json=json, markdown=markdown)
+
+
+def _contests(
+    name: str, model: Any, kinds: list[str], sizes: list[int], clock: str
+) -> list[Contest]:
+    from ancestral.bench.peers import contest, peers
+
+    found = []
+    for peer in peers(name, model):
+        found += list(contest(name, peer, kinds, sizes, clock))
+    if not found:
+        people().print(f"{name}: no peer is installed (pip install 'ancestral\\[bench]')")
+    return found
+
+
+def _print(
+    rows: list[Row], contests: list[Contest], found: Machine, *, json: bool, markdown: bool
+) -> None:
+    from dataclasses import asdict
+
+    from ancestral.bench.row import markdown as as_markdown
+    from ancestral.bench.row import table
+
     if json:
-        emit([row.to_json() for row in rows])
+        emit(
+            {
+                "machine": asdict(found),
+                "rows": [row.to_json() for row in rows],
+                "peers": [row.to_json() for row in contests],
+            }
+        )
+        return
+    if markdown:
+        typer.echo(as_markdown(rows, found))
     else:
-        say(timing.table(rows))
+        say(table(rows, found))
+    if contests:
+        from ancestral.bench.peers import contests_table
+
+        say(contests_table(contests))
+
+
+@app.command()
+def serve(
+    url: Annotated[str, typer.Argument(help="Of a running server, such as http://127.0.0.1:8000.")],
+    model: Annotated[str, typer.Option(help="Which one to stream and score.")] = "wavenet-digits",
+    streams: Annotated[int, typer.Option(min=0, help="WebSocket streams at a time.")] = 16,
+    scorers: Annotated[int, typer.Option(min=0, help="Clients that score at a time.")] = 0,
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long.")] = 10.0,
+    sites: Annotated[
+        int | None, typer.Option(min=1, help="Length of items of open length.")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(envvar="ANCESTRAL_KEY", help="API key, where one is needed.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Drive a running server with streams and scores; status 1 where a request failed."""
+    import asyncio
+
+    from ancestral.bench.load import drive_server, load_table
+
+    found = asyncio.run(
+        drive_server(
+            url.rstrip("/"),
+            model,
+            streams=streams,
+            scorers=scorers,
+            seconds=seconds,
+            sites=sites,
+            key=key,
+        )
+    )
+    if json:
+        emit(found.to_json())
+    else:
+        say(load_table(found))
+    if found.errors:
+        raise typer.Exit(FAILED)

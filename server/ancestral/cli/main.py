@@ -43,7 +43,7 @@ app.command()(train.train)
 app.command()(train.calibrate)
 app.command("import")(imports.import_)
 app.command()(verify.verify)
-app.command()(bench.bench)
+app.add_typer(bench.app, name="bench")
 
 
 def main() -> None:

@@ -1,0 +1,89 @@
+"""What this machine gives at most, measured in the same run: the yardsticks of the shares."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+
+_SIDE = 1024  # of the square matrices multiplied: 12 MB, the usual place of the peak
+_REPEATS = 10
+_SELF = Path("/proc/self")
+
+Clock = Callable[[], float]
+CLOCKS: dict[str, Clock] = {
+    "wall": time.perf_counter,
+    "cpu": time.process_time,  # of all threads together: steadier where others use the machine
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """`flops`: float32 multiply-adds, counted twice, a second; of torch on that many threads."""
+
+    threads: int
+    flops: float
+    processor: str
+    clock: str
+
+
+def machine(clock: str = "wall") -> Machine:
+    """Measure the matrix product on torch's present number of threads, by one of `CLOCKS`."""
+    a, b = torch.randn(_SIDE, _SIDE), torch.randn(_SIDE, _SIDE)
+    best = fastest(lambda: torch.mm(a, b), _REPEATS, CLOCKS[clock])
+    return Machine(torch.get_num_threads(), 2 * _SIDE**3 / best, _processor(), clock)
+
+
+@cache
+def stream_rate(size: int, clock: Clock = time.perf_counter) -> float:
+    """Bytes a second at which so many bytes are read again and again: weights as a step meets them.
+
+    Measured at the very size, for weights that fit a cache stream faster than memory.
+    """
+    weights = torch.ones(max(1, size // 4))
+    return size / fastest(weights.sum, _REPEATS, clock)
+
+
+def fastest(work: Callable[[], object], repeats: int, clock: Clock = time.perf_counter) -> float:
+    """Seconds of the fastest of some runs: what the machine does when it is left alone."""
+    return min(seconds(work, clock) for _ in range(repeats))
+
+
+def seconds(work: Callable[[], object], clock: Clock = time.perf_counter) -> float:
+    start = clock()
+    work()
+    return clock() - start
+
+
+def forget_peak_memory() -> None:
+    """Start a new peak, where the system allows it (Linux's clear_refs); else the old one holds."""
+    try:
+        (_SELF / "clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def peak_memory() -> int:
+    """The process's largest resident size since `forget_peak_memory`, bytes."""
+    try:
+        for line in (_SELF / "status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return "unknown processor"
