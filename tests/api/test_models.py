@@ -19,6 +19,10 @@ def test_the_list_tells_what_a_client_needs(server: Server) -> None:
     assert made["derived"] is True
     assert made["versions"] == [1]
     assert found["known-made"]["reference_n"] == 64
+    assert (made["title"], made["summary"]) == ("tiny-made", "")
+    known = server.client.get("/models/known-made").json()
+    assert len(known["reference_scores"]) == 64
+    assert known["reference_scores"] == sorted(known["reference_scores"])
 
 
 def test_one_model_shows_its_manifest(server: Server) -> None:

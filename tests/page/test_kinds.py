@@ -65,7 +65,7 @@ def test_a_text_of_ones_own_is_scored_by_character(tab: Open, store: Path) -> No
     note = {"name": "a.txt", "mimeType": "text/plain", "buffer": b"b\r\na"}
     _result(opened, note)
     page.get_by_text("↵").wait_for()
-    page.wait_for_function("document.querySelector('.tinted').textContent === 'b↵\\na'")
+    page.wait_for_function("() => document.querySelector('.tinted').textContent === 'b↵\\na'")
     page.get_by_role("button", name="Continue from this").click()
     assert page.get_by_label("Begin with").input_value() == "b\na"
 

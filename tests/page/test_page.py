@@ -44,9 +44,22 @@ def test_every_model_of_the_store_has_a_card(tab: Open, store: Path) -> None:
     names = [path.name for path in sorted(store.iterdir())]
     assert sorted(cards.nth(i).get_attribute("value") for i in range(cards.count())) == names
     assert "3 × 4 × 3 · 4 levels" in opened.text('.card:has([value="tiny-colour"])')
+    assert opened.page.locator(".group-title").all_inner_texts() == [
+        "Images 5", "Sound 3", "Music 1", "Text 1", "Tables 1",
+    ]  # fmt: skip
+    opened.page.get_by_label("Find a model").fill("gated colour")
+    assert opened.page.locator(".card:visible").all_inner_texts()[0].startswith("tiny-colour")
+    assert opened.page.locator(".card:visible").count() == 1
     opened.page.wait_for_selector("#about:not([hidden])")
     assert "derived step program" in opened.text("#about")
     assert opened.text("#health-text") == "ready"
+    opened.page.get_by_role("button", name="ready").click()
+    told = opened.page.locator("#fleet dl")
+    told.wait_for()
+    assert f"{len(names)} ready" in told.inner_text()
+    assert "Jobs waiting" in told.inner_text()
+    opened.page.keyboard.press("Escape")
+    assert opened.page.locator("#fleet").is_hidden()
 
 
 def test_the_canvas_holds_what_the_library_draws(tab: Open, store: Path) -> None:
@@ -234,7 +247,7 @@ def test_a_sound_is_drawn_heard_and_scored(tab: Open, store: Path) -> None:
     assert (waves[:, :, 3] > 0).any(axis=0).all()
     assert (spectra[:, :, 3] == 255).all()
     with opened.page.expect_download() as download:
-        opened.page.get_by_role("link", name="WAV").click()
+        opened.page.get_by_role("button", name="Save as WAV").click()
     with wave.open(str(download.value.path())) as file:
         assert (file.getframerate(), file.getnframes()) == (8000, 2000)
 
@@ -310,6 +323,8 @@ def test_the_keyboard_does_it_all(tab: Open) -> None:
     page = opened.page
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Skip to sampling"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "find"
     page.keyboard.press("Tab")
     page.keyboard.press("ArrowDown")
     page.wait_for_selector('#models input[value="tiny-gpt"]:checked', state="attached")

@@ -12,17 +12,17 @@ import { scoreRequest } from "./score.js";
 const plain = { name: "m", conditions: [] };
 const labelled = { name: "m", conditions: [{ name: "label", kind: "label" }] };
 const asked = ["log_prob", "bits_per_dim", "percentile", "per_dim", "data"];
-assert.deepEqual(scoreRequest(plain, [1, 0], { fit: true }), {
+assert.deepEqual(scoreRequest(plain, [[1, 0]], { fit: true }), {
   model: "m",
   inputs: [[1, 0]],
   return: asked,
   fit: true,
 });
-assert.equal(scoreRequest(labelled, [1]).marginal, true);
-const known = scoreRequest(labelled, [1], { condition: { label: 3 } });
+assert.equal(scoreRequest(labelled, [[1]]).marginal, true);
+const known = scoreRequest(labelled, [[1]], { condition: { label: 3 } });
 assert.deepEqual([known.condition, known.marginal], [{ label: 3 }, undefined]);
 const two = { name: "m", conditions: [...labelled.conditions, { name: "voice", kind: "label" }] };
-const half = scoreRequest(two, [1], { condition: { voice: 0 } });
+const half = scoreRequest(two, [[1]], { condition: { voice: 0 } });
 assert.deepEqual([half.condition, half.marginal], [{ voice: 0 }, true]);
 """
 

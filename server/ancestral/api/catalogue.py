@@ -9,6 +9,7 @@ from typing import Any
 from ancestral.api.problems import Problem
 from ancestral.broker import ModelReport, WorkerReport
 from ancestral.store import Entry, Manifest, PackageError, find, list_packages, read_manifest
+from ancestral.store.card import Card, read_card
 
 
 class Catalogue:
@@ -41,6 +42,10 @@ class Catalogue:
         except (PackageError, OSError) as error:
             raise Problem.of_field("model", f"the package is broken: {error}", 503) from error
         return known[1]
+
+    def card(self, manifest: Manifest) -> Card:
+        """What a package's model card says of it."""
+        return read_card(self.root / manifest.name / str(manifest.version))
 
 
 def label_of(manifest: Manifest) -> str:
@@ -102,7 +107,7 @@ def require_served(workers: list[WorkerReport], label: str, wanted: Collection[s
 
 
 def describe(
-    manifest: Manifest, versions: tuple[int, ...], report: ModelReport | None
+    manifest: Manifest, card: Card, versions: tuple[int, ...], report: ModelReport | None
 ) -> dict[str, Any]:
     """A model as `GET /models` shows it."""
     data = manifest.data
@@ -112,6 +117,8 @@ def describe(
         "name": manifest.name,
         "version": manifest.version,
         "versions": list(versions),
+        "title": card.title or manifest.name,
+        "summary": card.summary,
         "state": "unloaded" if report is None else report.state,
         "error": report_fields.error,
         "family": manifest.family,

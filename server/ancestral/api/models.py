@@ -42,7 +42,9 @@ async def model(name: str, request: Request, version: Version = None) -> JSONRes
     services = services_of(request)
     manifest = services.catalogue.manifest(name, version)
     document = manifest.model_dump(mode="json", exclude_none=True, exclude={"reference"})
-    return JSONResponse(await _described(services, manifest) | {"manifest": document})
+    scores = [] if manifest.reference is None else list(manifest.reference.scores)
+    described = await _described(services, manifest)
+    return JSONResponse(described | {"manifest": document, "reference_scores": scores})
 
 
 @router.post("/{name}/load", summary="Load", responses={200: {"model": ModelAnswer}, **_FEW})
@@ -103,4 +105,5 @@ async def _described(services: Services, manifest: Manifest) -> dict[str, Any]:
         if entry.name == manifest.name:
             versions = entry.versions
     report = report_of(await services.queue.workers(), label_of(manifest))
-    return describe(manifest, versions, report)
+    card = services.catalogue.card(manifest)
+    return describe(manifest, card, versions, report)

@@ -255,6 +255,8 @@ class ModelAnswer(BaseModel):
     name: str
     version: int
     versions: list[int]
+    title: str = Field(description="of the model card; its name where there is none")
+    summary: str = Field(description="the first paragraph of the model card")
     state: Literal["unloaded", "loading", "ready", "leaving", "failed"]
     error: str | None
     family: str
@@ -277,6 +279,9 @@ class ModelAnswer(BaseModel):
     slots_total: int
     slots_in_use: int
     manifest: dict[str, Any] | None = None
+    reference_scores: list[float] | None = Field(
+        None, description="of held-out items, ascending, in the unit of the percentiles"
+    )
 
 
 class ModelList(BaseModel):

@@ -1,6 +1,9 @@
 /** The form of a sampling request: condition, temperature, length, items, seed. */
 
 import { $, figure, make } from "./dom.js";
+import { Easel } from "./easel.js";
+import { showProblem } from "./problem.js";
+import { asInput } from "./score.js";
 
 const CHIPS = 20; // classes that are shown as chips; more are typed
 const STEPS_PER_SECOND = 20; // of the length of a sound
@@ -11,6 +14,8 @@ export class Controls {
   #model = null;
   #sites = 0; // of an item of open length
   #given = null; // codes that it begins with
+  #easel = new Easel();
+  #files = new Map(); // that series are measured of, by condition
 
   constructor() {
     $("temperature").addEventListener("input", () => this.#label());
@@ -28,23 +33,46 @@ export class Controls {
     return $("unsupported").hidden;
   }
 
-  /** Sets the form up for a model. */
-  choose(model) {
+  /** Sets the form up for a model, as the options of a link say. */
+  choose(model, options = null) {
     this.#model = model;
-    const strange = model.conditions.some(({ kind }) => kind !== "label");
+    const series = model.conditions.filter(({ kind }) => kind === "series");
+    const strange = model.conditions.some(({ kind }) => kind !== "label" && kind !== "series");
     $("unsupported").hidden = !strange;
     $("unsupported").textContent =
       "This model needs conditions given as numbers: sample it through POST /sample.";
     const labels = strange ? [] : model.conditions;
     $("conditions").hidden = labels.length === 0;
-    $("conditions").replaceChildren(...labels.map((label, number) => fieldset(label, number === 0)));
-    $("length-field").hidden = !model.length;
+    $("conditions").replaceChildren(...labels.map((label, number) => this.#field(label, number === 0)));
+    $("length-field").hidden = !model.length || series.length > 0; // as long as its series
     if (model.length) this.#lengthen(model.length.default);
     $("begin-field").hidden = model.codec?.kind !== "text";
     $("begin").value = "";
     this.#give(null);
+    this.#easel.choose(model);
     $("count").value = 1;
+    if (options) this.#restore(options);
     this.#label();
+  }
+
+  /** Fills the form in as a link says. */
+  #restore(options) {
+    for (const name of ["seed", "temperature", "count"]) {
+      if (options.has(name)) $(name).value = options.get(name);
+    }
+    if (!$("begin-field").hidden) $("begin").value = options.get("prefix") ?? "";
+    const { length, conditions } = this.#model;
+    const sites = Number(options.get("sites"));
+    if (length && sites >= 1) this.#lengthen(Math.min(sites, length.maximum));
+    conditions.forEach(({ name }, number) => {
+      const value = options.get(`condition.${name}`);
+      const field = $("conditions").children[number];
+      if (value === null || !field) return;
+      const typed = field.querySelector("input[type=number]");
+      const chip = [...field.querySelectorAll("input[type=radio]")].find((radio) => radio.value === value);
+      if (typed) typed.value = value;
+      else if (chip) chip.checked = true;
+    });
   }
 
   /** The fields of `generate` for the chosen model. */
@@ -53,11 +81,13 @@ export class Controls {
     const count = Number($("count").value);
     const request = { model: model.name, count, temperature: Number($("temperature").value) };
     if ($("seed").value !== "") request.seed = $("seed").value;
-    if (model.length) request.sites = this.#sites;
+    if (!$("length-field").hidden) request.sites = this.#sites;
     if (this.#given !== null) request.prefix = this.#given;
     if (!$("begin-field").hidden && $("begin").value) request.prefix = $("begin").value;
+    if (this.#easel.known !== null && model.kind === "image") request.known = this.#easel.known;
     if (!$("conditions").hidden) {
-      const chosen = model.conditions.map(({ name, classes }, number) => {
+      const chosen = model.conditions.map(({ name, kind, classes }, number) => {
+        if (kind === "series") return [name, this.#files.get(name)];
         const each = Array.from({ length: count }, (_, item) => item % classes);
         const value = this.#chosen(number);
         return [name, value === "each" ? each : Number(value)];
@@ -67,9 +97,11 @@ export class Controls {
     return request;
   }
 
-  /** Has items begin with these codes; `what` says whose they are. */
+  /** Has items begin with these codes, or puts a picture on the easel; `what` says whose they are. */
   give(codes, what) {
-    if (this.#model.codec?.kind === "text") {
+    if (this.#model.kind === "image") {
+      this.#easel.load(codes);
+    } else if (this.#model.codec?.kind === "text") {
       const alphabet = Array.from(this.#model.codec.alphabet);
       $("begin").value = codes.map((code) => alphabet[code]).join("");
       this.#room(codes.length);
@@ -133,9 +165,28 @@ export class Controls {
     }
   }
 
+  #field(condition, first) {
+    if (condition.kind === "label") return fieldset(condition, first);
+    const input = make("input", { type: "file", accept: "audio/*,.npy", required: true });
+    input.setAttribute("aria-label", condition.name);
+    this.#files.delete(condition.name);
+    input.addEventListener("change", async () => {
+      try {
+        const { input: file } = await asInput(input.files[0], this.#model);
+        this.#files.set(condition.name, file);
+      } catch (error) {
+        input.value = "";
+        showProblem({ title: "Unreadable file", detail: error.message });
+      }
+    });
+    const legend = condition.frames ? `${condition.name}, measured of a recording` : condition.name;
+    return make("fieldset", {}, make("legend", {}, legend), input);
+  }
+
   /** Choosing every class of the first label asks for one item of each; choosing one class takes that back. */
   #oneOfEach() {
     const { classes } = this.#model.conditions[0];
+    if (classes === undefined) return;
     if (this.#chosen(0) === "each") $("count").value = classes;
     else if (Number($("count").value) === classes) $("count").value = 1;
   }

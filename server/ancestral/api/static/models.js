@@ -1,11 +1,28 @@
 /** The rail of models: cards to choose from, and what is known of the chosen one. */
 
+import { readAddress } from "./address.js";
 import { $, extent, levels, make } from "./dom.js";
 import { clearProblem, fetchJson, showingProblems } from "./problem.js";
 
 const POLL_MS = 2000; // while a model loads
+const GROUPS = {
+  image: "Images",
+  audio: "Sound",
+  midi: "Music",
+  text: "Text",
+  sequence: "Sequences",
+  vector: "Tables",
+};
+const FEW = 8; // models that are found without a search
 
-/** Shows the models of the server; `onChoose(model)` is called for each choice. */
+function groupOf({ kind, codec }) {
+  return codec?.kind in GROUPS ? codec.kind : kind;
+}
+
+/**
+ * Shows the models of the server. `onChoose(model, anew, options)` is called for each choice;
+ * options are those of the address, null where it has none.
+ */
 export class Rail {
   #models = [];
   #chosen = null;
@@ -14,7 +31,8 @@ export class Rail {
   constructor(onChoose) {
     this.#onChoose = onChoose;
     $("models").addEventListener("change", (event) => this.#choose(event.target.value));
-    window.addEventListener("hashchange", () => this.#choose(this.#wanted()));
+    $("find").addEventListener("input", () => this.#filter());
+    window.addEventListener("hashchange", () => this.#goTo());
   }
 
   async refresh() {
@@ -23,8 +41,8 @@ export class Rail {
     this.#models = answer.models;
     this.#draw();
     const before = this.#models.find((model) => model.name === this.#chosen);
-    if (before === undefined) this.#choose(this.#wanted());
-    else this.#onChoose(before, false);
+    if (before === undefined) this.#goTo();
+    else this.#onChoose(before, false, null);
     if (this.#models.some((model) => model.state === "loading")) {
       setTimeout(() => this.refresh(), POLL_MS);
     }
@@ -32,21 +50,26 @@ export class Rail {
 
   /** The name after # in the address, else the first model that is ready. */
   #wanted() {
-    const name = decodeURIComponent(location.hash.slice(1));
+    const { name } = readAddress(location.hash);
     if (this.#models.some((model) => model.name === name)) return name;
     return (this.#models.find((model) => model.state === "ready") ?? this.#models[0])?.name;
   }
 
-  #choose(name) {
+  /** Goes where the address says. */
+  #goTo() {
+    this.#choose(this.#wanted(), readAddress(location.hash).options);
+  }
+
+  #choose(name, options = null) {
     const model = this.#models.find((each) => each.name === name);
-    if (model === undefined || name === this.#chosen) return;
+    if (model === undefined || (name === this.#chosen && options === null)) return;
     this.#chosen = name;
-    history.replaceState(null, "", `#${encodeURIComponent(name)}`);
+    if (options === null) history.replaceState(null, "", `#${encodeURIComponent(name)}`);
     const input = $("models").querySelector(`input[value="${CSS.escape(name)}"]`);
     input.checked = true;
     input.parentElement.scrollIntoView({ block: "nearest", inline: "nearest" });
     clearProblem();
-    this.#onChoose(model, true);
+    this.#onChoose(model, true, options);
     this.#describe(model);
   }
 
@@ -57,8 +80,39 @@ export class Rail {
       return;
     }
     const focused = $("models").contains(document.activeElement);
-    $("models").replaceChildren(...this.#models.map((model) => this.#card(model)));
+    const groups = Object.entries(GROUPS).map(([group, title]) => {
+      const found = this.#models.filter((model) => groupOf(model) === group);
+      found.sort((a, b) => a.title.localeCompare(b.title, "en"));
+      return found.length ? [this.#group(title, found)] : [];
+    });
+    $("models").replaceChildren(...groups.flat());
+    $("find").hidden = this.#models.length <= FEW;
+    this.#filter();
     if (focused) $("models").querySelector("input:checked")?.focus();
+  }
+
+  #group(title, models) {
+    const count = make("span", { className: "count" }, ` ${models.length}`);
+    const head = make("h3", { className: "group-title" }, title, count);
+    const cards = make("div", { className: "group-cards" }, ...models.map((model) => this.#card(model)));
+    return make("div", { className: "group" }, head, cards);
+  }
+
+  /** Hides cards that hold not every word that is looked for. */
+  #filter() {
+    const words = $("find").value.toLowerCase().split(/\s+/).filter(Boolean);
+    for (const card of $("models").querySelectorAll(".card")) {
+      const { value } = card.querySelector("input");
+      const { name, title, family, kind, summary } = this.#models.find((each) => each.name === value);
+      const text = [name, title, family, kind, summary].join(" ").toLowerCase();
+      card.hidden = !words.every((word) => text.includes(word));
+    }
+    let any = false;
+    for (const group of $("models").querySelectorAll(".group")) {
+      group.hidden = group.querySelector(".card:not([hidden])") === null;
+      any ||= !group.hidden;
+    }
+    $("none-found").hidden = any;
   }
 
   #card(model) {
@@ -72,9 +126,10 @@ export class Rail {
         value: model.name,
         className: "hidden",
         checked: model.name === this.#chosen,
+        title: model.name,
       }),
       make("span", { className: "mark", "aria-hidden": "true" }),
-      make("span", { className: "card-name" }, model.name),
+      make("span", { className: "card-name" }, model.title),
       make("span", { className: "card-facts" }, `${extent(model)} · ${levels(model)}`),
       make("span", { className: "card-state", hidden: !state }, state),
     );
@@ -88,6 +143,7 @@ export class Rail {
     const { data, licence, metrics = {} } = full.manifest?.provenance ?? {};
     const facts = {
       Error: model.error,
+      Name: model.name,
       Family: model.family,
       Likelihood: model.likelihood,
       Sampler: { true: "derived step program", false: "naive: the forward pass again" }[model.derived],
@@ -101,6 +157,7 @@ export class Rail {
     load.hidden = model.state !== "unloaded";
     load.addEventListener("click", () => this.#load(model));
     about.replaceChildren(
+      make("p", { className: "summary", hidden: !model.summary }, model.summary),
       make("dl", {}, ...rows.map(([k, v]) => make("div", {}, make("dt", {}, k), make("dd", {}, v)))),
       load,
     );

@@ -3,6 +3,9 @@
 import { make } from "./dom.js";
 import { Picture } from "./painter.js";
 import { permutationOf } from "./protocol.js";
+import { save } from "./strip.js";
+
+const SAVED = 512; // pixels that the shorter side of a saved grid has at least
 
 /** Columns of a near-square grid without needless empty places. */
 export function columnsFor(count, wide = false) {
@@ -29,12 +32,32 @@ export class Pictures {
       tile.addEventListener("click", () => onPick({ codes: picture.nested, item }));
       return { tile, picture, canvas };
     });
-    this.element = make("div", { className: "tiles" }, ...this.tiles.map(({ tile }) => tile));
-    this.element.style.setProperty("--columns", this.columns);
+    const tiles = make("div", { className: "tiles" }, ...this.tiles.map(({ tile }) => tile));
+    tiles.style.setProperty("--columns", this.columns);
     const rows = Math.ceil(started.count / this.columns);
     const aspect = (this.columns * model.shape[2]) / (rows * model.shape[1]);
-    this.element.style.setProperty("--aspect", aspect);
-    this.element.dataset.many = String(started.count > 25);
+    tiles.style.setProperty("--aspect", aspect);
+    tiles.dataset.many = String(started.count > 25);
+    this.png = make("button", { type: "button", className: "plain", hidden: true }, "PNG");
+    this.png.setAttribute("aria-label", "Save as PNG");
+    this.png.addEventListener("click", () => this.#save(model.name));
+    const bar = make("div", { className: "lane-bar" }, this.png);
+    this.element = make("div", { className: "pictures" }, tiles, bar);
+  }
+
+  /** All pictures in one, each pixel a square of several. */
+  #save(name) {
+    const { width, height } = this.tiles[0].canvas;
+    const rows = Math.ceil(this.tiles.length / this.columns);
+    const scale = Math.ceil(SAVED / Math.min(this.columns * width, rows * height));
+    const sheet = make("canvas", { width: this.columns * width * scale, height: rows * height * scale });
+    const context = sheet.getContext("2d");
+    context.imageSmoothingEnabled = false;
+    this.tiles.forEach(({ canvas }, item) => {
+      const [x, y] = [item % this.columns, Math.floor(item / this.columns)];
+      context.drawImage(canvas, x * width * scale, y * height * scale, width * scale, height * scale);
+    });
+    sheet.toBlob((blob) => save(blob, `${name}.png`), "image/png");
   }
 
   put({ item, firstSite, values }) {
@@ -46,6 +69,7 @@ export class Pictures {
   }
 
   finish(scores) {
+    this.png.hidden = false;
     this.tiles.forEach(({ tile, picture }, item) => {
       picture.stop();
       if (scores === null) return;

@@ -1,5 +1,6 @@
 /** The panel that samples: one job at a time, its sound and its read-out. */
 
+import { addressOf } from "./address.js";
 import { Speaker } from "./audio.js";
 import { soundRate } from "./codec.js";
 import { Controls } from "./controls.js";
@@ -105,14 +106,14 @@ export class Sampler {
     return this.#run !== null && !this.#run.ended;
   }
 
-  /** Shows the controls of a model; `anew` where it is not the one before. */
-  choose(model, anew) {
+  /** Shows the controls of a model; `anew` where it is not the one before, `options` of a link. */
+  choose(model, anew, options = null) {
     this.#model = model;
     if (anew) {
       if (this.#busy) this.#run.job.cancel();
       this.#clear(HINTS[model.state]);
       this.#running(false);
-      this.#controls.choose(model);
+      this.#controls.choose(model, options);
     } else if (this.#run === null) {
       this.#clear(HINTS[model.state]);
     }
@@ -193,8 +194,16 @@ export class Sampler {
     again.addEventListener("click", () => {
       $("seed").value = seed;
     });
+    const { request } = this.#run;
+    const address = addressOf(request, seed);
+    if (address !== null) history.replaceState(null, "", address);
+    const link = make("button", { type: "button", className: "plain", hidden: !address }, "Copy link");
+    link.addEventListener("click", async () => {
+      await navigator.clipboard?.writeText(new URL(address, location.href).href);
+      link.textContent = "Copied";
+    });
     const text = [fingerprint, ...notes].filter(Boolean).join(" · ");
-    $("trail").replaceChildren(again, make("span", {}, text));
+    $("trail").replaceChildren(again, link, make("span", {}, text));
   }
 
   #done(done) {

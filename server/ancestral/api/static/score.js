@@ -5,6 +5,7 @@ import { wavFile } from "./codec.js";
 import { fetchJson } from "./problem.js";
 
 const RETURN = ["log_prob", "bits_per_dim", "percentile", "per_dim", "data"];
+const BRIEF = RETURN.slice(0, 3);
 const AS_THEY_ARE =
   /^(image\/(png|jpeg)|audio\/(wav|wave|x-wav|vnd\.wave|midi|x-midi)|application\/json)$/;
 const BY_NAME = { npy: "application/x-npy", mid: "audio/midi", midi: "audio/midi" };
@@ -14,21 +15,21 @@ const UNUSUAL = 5;
 /** A file that neither the server nor this browser reads. */
 export class UnreadableFile extends Error {}
 
-/** The request that scores `input` (nested numbers, text, or {data, content_type}). */
-export function scoreRequest(model, input, { fit = false, condition = null } = {}) {
-  const request = { model: model.name, inputs: [input], return: RETURN, fit };
+/** The request that scores `inputs` (nested numbers, text, or {data, content_type}); `brief`: no maps. */
+export function scoreRequest(model, inputs, { fit = false, condition = null, brief = false } = {}) {
+  const request = { model: model.name, inputs, return: brief ? BRIEF : RETURN, fit };
   const labels = model.conditions.filter(({ kind }) => kind === "label");
   if (condition !== null) request.condition = condition;
   if (labels.some(({ name }) => condition?.[name] === undefined)) request.marginal = true;
   return request;
 }
 
-/** The one result of a request. Throws ProblemError. */
+/** The results of a request, in the order of its inputs. Throws ProblemError. */
 export async function score(request) {
   const headers = { "content-type": "application/json", accept: "application/json" };
   const body = JSON.stringify(request);
   const answer = await fetchJson("log_prob", { method: "POST", headers, body });
-  return answer.results[0];
+  return answer.results;
 }
 
 /** A percentile as a verdict: {level, title, detail}. */

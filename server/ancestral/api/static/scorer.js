@@ -1,8 +1,10 @@
 /** The panel that scores: files dropped or chosen, samples picked from the stage. */
 
 import { $, extent, figure, levels, make } from "./dom.js";
-import { ProblemError, clearProblem, showProblem } from "./problem.js";
 import { figuresOf } from "./figures.js";
+import { histogram, inUnit } from "./histogram.js";
+import { ProblemError, clearProblem, fetchJson, showProblem } from "./problem.js";
+import { Ranking } from "./ranking.js";
 import { UnreadableFile, asInput, score, scoreRequest, verdict } from "./score.js";
 
 const WHAT = {
@@ -13,6 +15,7 @@ const WHAT = {
   vector: "an .npy",
   sequence: "an .npy",
 };
+const TOGETHER = 8; // files in one request
 const ACCEPT = {
   image: "image/*,.npy",
   audio: "audio/*,.npy",
@@ -25,6 +28,8 @@ export class Scorer {
   #model = null;
   #asked = 0; // answers to earlier questions are not shown
   #last = null; // the item that is shown: {codes, what}
+  #references = new Map(); // scores of held-out items by model
+  #ranking = new Ranking((file) => this.scoreFile(file));
 
   constructor(onGoOn) {
     $("go-on").addEventListener("click", () => onGoOn(this.#last.codes, this.#last.what));
@@ -33,9 +38,9 @@ export class Scorer {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.scoreText($("words").value);
     });
     $("file").addEventListener("change", () => {
-      const [file] = $("file").files;
+      const files = [...$("file").files];
       $("file").value = "";
-      if (file) this.scoreFile(file);
+      this.scoreFiles(files);
     });
     this.#catchDrops();
   }
@@ -45,6 +50,7 @@ export class Scorer {
     if (!anew) return;
     this.#asked++;
     $("result").hidden = true;
+    this.#ranking.clear();
     $("score").setAttribute("aria-busy", "false");
     const kind = model.codec?.kind in WHAT ? model.codec.kind : model.kind;
     $("drop-what").textContent = WHAT[kind];
@@ -56,12 +62,50 @@ export class Scorer {
     $("known").replaceChildren(...labels.map(knownLabel));
   }
 
+  /** Scores one file, or several into a table. */
+  async scoreFiles(files) {
+    this.#ranking.clear();
+    if (files.length === 1) await this.scoreFile(files[0]);
+    if (files.length < 2) return;
+    const [model, asked] = [this.#model, ++this.#asked];
+    clearProblem();
+    $("result").hidden = true;
+    $("score").setAttribute("aria-busy", "true");
+    for (let from = 0; from < files.length && asked === this.#asked; from += TOGETHER) {
+      const rows = await this.#rows(model, files.slice(from, from + TOGETHER));
+      if (asked === this.#asked) this.#ranking.add(rows);
+    }
+    if (asked === this.#asked) $("score").setAttribute("aria-busy", "false");
+  }
+
+  /** Rows of the table: of each file its result, or what is wrong with it. */
+  async #rows(model, files) {
+    const inputs = await Promise.all(
+      files.map((file) => asInput(file, model).catch((error) => ({ error: error.message }))),
+    );
+    const read = inputs.flatMap(({ input }) => (input === undefined ? [] : [input]));
+    const options = { ...this.#options(model), brief: true };
+    let results = [];
+    try {
+      if (read.length) results = await score(scoreRequest(model, read, options));
+    } catch (error) {
+      if (!(error instanceof ProblemError)) throw error;
+      const { errors = [], detail } = error.problem;
+      results = read.map((_, i) => ({ error: { detail: errors[i]?.message ?? detail } }));
+    }
+    return files.map((file, i) => {
+      if (inputs[i].error) return { file, error: inputs[i].error };
+      const result = results.shift();
+      return result.error ? { file, error: result.error.detail } : { file, result };
+    });
+  }
+
   /** Scores a file under what the options say. */
   async scoreFile(file) {
     const model = this.#model;
     await this.#ask(model, file.name, async () => {
       const { input, steps } = await asInput(file, model);
-      return { steps, result: await this.#score(model, input, this.#options(model)) };
+      return { steps, result: await this.#score(model, input, this.#options(model, input)) };
     });
   }
 
@@ -85,8 +129,12 @@ export class Scorer {
     $("score").scrollIntoView({ block: "nearest" });
   }
 
-  #options(model) {
-    return { fit: $("fit").checked, condition: this.#condition(model) };
+  /** Of a recording, series that are measured of recordings are measured of itself. */
+  #options(model, input = null) {
+    const measured = model.conditions.filter(({ kind, frames }) => kind === "series" && frames && input);
+    const series = measured.map(({ name }) => [name, input]);
+    const condition = { ...this.#condition(model), ...Object.fromEntries(series) };
+    return { fit: $("fit").checked, condition: Object.keys(condition).length ? condition : null };
   }
 
   #condition(model) {
@@ -96,7 +144,7 @@ export class Scorer {
   }
 
   async #score(model, input, options) {
-    const result = await score(scoreRequest(model, input, options));
+    const [result] = await score(scoreRequest(model, [input], options));
     if (result.error) throw new ProblemError(result.error);
     return result;
   }
@@ -130,6 +178,7 @@ export class Scorer {
       $("gauge").setAttribute("aria-label", `Percentile ${result.percentile.toFixed(1)} of 100`);
       $("gauge").style.setProperty("--at", `${result.percentile}%`);
     }
+    this.#place(model, result);
     $("score-bits").textContent = result.bits_per_dim.toFixed(3);
     $("score-nats").textContent = figure(result.log_prob);
     $("score-percentile").textContent = known ? figure(result.percentile) : "–";
@@ -146,7 +195,22 @@ export class Scorer {
     $("result").hidden = false;
     $("figures").replaceChildren(...figuresOf(model, result.data, result.per_dim));
     this.#last = { codes: result.data, what };
-    $("go-on").hidden = !model.length;
+    $("go-on").hidden = !(model.length || model.kind === "image");
+    $("go-on").textContent = model.length ? "Continue from this" : "Hide a part and complete it";
+  }
+
+  /** Shows the result's place among the scores of held-out items. */
+  async #place(model, result) {
+    $("histogram").replaceChildren();
+    if (!model.reference_n) return;
+    if (!this.#references.has(model.name)) {
+      const path = `models/${encodeURIComponent(model.name)}`;
+      this.#references.set(model.name, fetchJson(path).then((full) => full.reference_scores));
+    }
+    const asked = this.#asked;
+    const scores = await this.#references.get(model.name).catch(() => []);
+    if (asked !== this.#asked || scores.length < 2) return;
+    $("histogram").replaceChildren(histogram(scores, inUnit(result, model), model));
   }
 
   #catchDrops() {
@@ -162,8 +226,7 @@ export class Scorer {
       event.preventDefault();
       veil(false);
       depth = 0;
-      const [file] = event.dataTransfer.files;
-      if (file) this.scoreFile(file);
+      this.scoreFiles([...event.dataTransfer.files]);
     });
   }
 }
@@ -186,6 +249,6 @@ function ownCondition(condition, item) {
 
 function describe(condition) {
   return Object.entries(condition)
-    .map(([name, value]) => `${name} ${value}`)
+    .map(([name, value]) => (typeof value === "object" ? name : `${name} ${value}`))
     .join(", ");
 }

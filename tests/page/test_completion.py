@@ -1,0 +1,106 @@
+"""Completing, linking, saving and ranking on the page of a real server."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from tests.page.test_page import _png, _result
+
+import ancestral
+
+Open = Any  # the `tab` fixture
+
+
+def test_a_picture_is_completed_around_what_is_kept(tab: Open, store: Path) -> None:
+    codes = np.arange(16).reshape(4, 4) % 2
+    opened = tab("tiny-gpt")
+    page = opened.page
+    _result(opened, _png((codes * 255).astype(np.uint8)))
+    page.get_by_role("button", name="Hide a part and complete it").click()
+    page.get_by_label("Items").fill("3")
+    page.get_by_label("Seed").fill("6")
+    opened.sample()
+    known = codes.astype(object)
+    known[2:] = None
+    model = ancestral.load("tiny-gpt", root=store)
+    expected = model.sample(3, seed=6, known=np.where(codes >= 0, known, 0)[None].tolist())
+    for item, canvas in enumerate(opened.pixels("#stage canvas")):
+        np.testing.assert_array_equal(canvas[:, :, 0] // 255, np.asarray(expected.items[item])[0])
+        np.testing.assert_array_equal(canvas[:2, :, 0] // 255, codes[:2])
+    assert page.get_by_role("button", name="Copy link").is_hidden()
+
+
+def test_a_picture_is_drawn_by_hand(tab: Open) -> None:
+    opened = tab("tiny-gpt")
+    page = opened.page
+    page.get_by_role("button", name="Give a part of the picture").click()
+    page.get_by_label("ink", exact=True).check(force=True)
+    box = page.locator("#easel-canvas").bounding_box()
+    page.locator("#easel-canvas").scroll_into_view_if_needed()
+    box = page.locator("#easel-canvas").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 8, box["y"] + box["height"] / 8)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 7 / 8, box["y"] + box["height"] / 8)
+    page.mouse.up()
+    opened.sample()
+    (canvas,) = opened.pixels("#stage canvas")
+    assert (canvas[0, :, 0] == 255).all()
+
+
+def test_a_link_makes_the_sample_again(tab: Open, store: Path) -> None:
+    opened = tab("tiny-pixelcnn")
+    page = opened.page
+    page.get_by_label("2", exact=True).check(force=True)
+    page.get_by_label("Items").fill("2")
+    page.get_by_label("Seed").fill("9")
+    page.get_by_label("Temperature").fill("0.8")
+    opened.sample()
+    first = opened.pixels("#stage canvas")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save as PNG").click()
+    sheet = np.asarray(Image.open(io.BytesIO(download.value.path().read_bytes())).convert("RGB"))
+    scale = sheet.shape[0] // 5
+    tiles = np.concatenate(list(first[:, :, :, :3]), axis=1)
+    np.testing.assert_array_equal(sheet[scale // 2 :: scale, scale // 2 :: scale], tiles)
+
+    address = page.url
+    page.goto("about:blank")
+    page.goto(address)
+    page.wait_for_selector("#play:enabled")
+    opened.sample()
+    assert page.url == address
+    np.testing.assert_array_equal(opened.pixels("#stage canvas"), first)
+
+
+def test_several_files_are_ranked(tab: Open, store: Path) -> None:
+    opened = tab("tiny-pixelcnn")
+    page = opened.page
+    rng = np.random.default_rng(3)
+    items = [rng.integers(0, 4, (5, 4)) for _ in range(9)]
+    files = [
+        {**_png((item * 85).astype(np.uint8)), "name": f"{i}.png"} for i, item in enumerate(items)
+    ]
+    files.append({"name": "note.txt", "mimeType": "text/plain", "buffer": b"x"})
+    page.set_input_files("#file", files)
+    page.wait_for_selector('#score[aria-busy="false"] #ranking:not([hidden])')
+    page.get_by_role("button", name="Bits/dim").click()
+    rows = page.locator("#ranking tbody tr")
+    scores = ancestral.load("tiny-pixelcnn", root=store).log_prob(
+        [item[None] for item in items], marginal=True
+    )
+    order = np.argsort([score.bits_per_dim for score in scores])
+    cells = [rows.nth(i).inner_text().split() for i in range(9)]
+    assert [cell[0] for cell in cells] == [f"{i}.png" for i in order]
+    assert [cell[1] for cell in cells] == [f"{scores[i].bits_per_dim:.3f}" for i in order]
+    assert "note.txt" in rows.nth(9).inner_text()
+
+    page.get_by_role("button", name=f"{order[4]}.png").click()
+    page.wait_for_selector("#result:not([hidden])")
+    assert opened.text("#score-bits") == f"{scores[order[4]].bits_per_dim:.3f}"
+    told = page.locator("#histogram .bins").get_attribute("aria-label")
+    assert told.startswith("Held-out items from")
+    assert "nats" in told
