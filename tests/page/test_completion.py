@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from tests.page.test_page import _png, _result
+from tests.page.test_page import _png, _result, _wav
 
 import ancestral
+from ancestral.engine.recordings import read_condition
 
 Open = Any  # the `tab` fixture
 
@@ -104,3 +105,21 @@ def test_several_files_are_ranked(tab: Open, store: Path) -> None:
     told = page.locator("#histogram .bins").get_attribute("aria-label")
     assert told.startswith("Held-out items from")
     assert "nats" in told
+
+
+def test_a_recording_says_what_is_to_be_spoken(tab: Open, store: Path) -> None:
+    sound = _wav(np.rint(np.sin(np.arange(240) / 3) * 12000), 1000)
+    opened = tab("tiny-wavernn")
+    page = opened.page
+    page.get_by_label("mel", exact=True).set_input_files(sound)
+    page.get_by_label("Seed").fill("3")
+    opened.sample()
+    model = ancestral.load("tiny-wavernn", root=store)
+    mel = read_condition(sound["buffer"], "mel", model.manifest, "audio/wav")
+    expected = model.sample(1, seed=3, condition={"mel": mel})
+    assert opened.text("#bits") == f"{expected.bits_per_dim[0]:.3f}"
+    assert opened.text("#sites") == str(len(expected.items[0]))
+    page.get_by_role("button", name="Score sample 1").click()
+    page.wait_for_selector("#result:not([hidden])")
+    assert opened.text("#score-bits") == opened.text("#bits")
+    assert "mel" in opened.text("#score-notes")

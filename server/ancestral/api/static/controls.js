@@ -171,12 +171,17 @@ export class Controls {
     input.setAttribute("aria-label", condition.name);
     this.#files.delete(condition.name);
     input.addEventListener("change", async () => {
+      this.#files.delete(condition.name);
+      input.setCustomValidity("The file is being read.");
       try {
+        if (input.files.length === 0) return;
         const { input: file } = await asInput(input.files[0], this.#model);
         this.#files.set(condition.name, file);
       } catch (error) {
         input.value = "";
         showProblem({ title: "Unreadable file", detail: error.message });
+      } finally {
+        input.setCustomValidity("");
       }
     });
     const legend = condition.frames ? `${condition.name}, measured of a recording` : condition.name;

@@ -66,7 +66,7 @@ export class Lanes {
       sound.finish();
       if (sound.have === 0) return;
       trace.draw(sound);
-      strip.offer("play", "save", "go");
+      strip.offer("play", "save", ...(goesOn(this.model) ? ["go"] : []));
       if (scores === null) return;
       strip.offer("score");
       strip.caption.textContent = `${scores[item].bits_per_dim.toFixed(3)} bits/dim`;
@@ -81,6 +81,11 @@ export class Lanes {
   heard(sound, sample) {
     for (const lane of this.lanes) moveHead(lane, sound, sample);
   }
+}
+
+/** Whether items can be continued: those of a series are as long as it is. */
+export function goesOn({ length, conditions }) {
+  return length !== null && conditions.every(({ kind }) => kind === "label");
 }
 
 /** The playhead of one lane, and what its button does. */

@@ -3,6 +3,7 @@
 import { $, extent, figure, levels, make } from "./dom.js";
 import { figuresOf } from "./figures.js";
 import { histogram, inUnit } from "./histogram.js";
+import { goesOn } from "./lanes.js";
 import { ProblemError, clearProblem, fetchJson, showProblem } from "./problem.js";
 import { Ranking } from "./ranking.js";
 import { UnreadableFile, asInput, score, scoreRequest, verdict } from "./score.js";
@@ -195,7 +196,7 @@ export class Scorer {
     $("result").hidden = false;
     $("figures").replaceChildren(...figuresOf(model, result.data, result.per_dim));
     this.#last = { codes: result.data, what };
-    $("go-on").hidden = !(model.length || model.kind === "image");
+    $("go-on").hidden = !(goesOn(model) || model.kind === "image");
     $("go-on").textContent = model.length ? "Continue from this" : "Hide a part and complete it";
   }
 
