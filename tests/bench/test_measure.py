@@ -75,6 +75,8 @@ def test_the_wavenet_has_the_sizes_that_it_names() -> None:
     assert isinstance(module, WaveNet)
     products = sum(p.numel() for n, p in module.named_parameters() if p.dim() == 3)
     assert 2 * products == pytest.approx(2.5e6, rel=0.02)
+    for name in NETWORKS:
+        assert network(name).name == name
     with pytest.raises(ValueError, match="known are wavenet-30"):
         network("wavenet-31")
     assert len(NETWORKS) == 4
@@ -87,3 +89,4 @@ def test_peers_compute_the_same_outputs() -> None:
     assert "torch, ring buffers" in found
     for peer in found.values():
         assert disagreement(peer) < 1e-4, peer.name
+        peer.run(1, 3)

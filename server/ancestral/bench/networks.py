@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -77,13 +78,15 @@ def network(name: str, seed: int = 0) -> Model:
     """One of `NETWORKS`, its weights as the family initialises them. Raises ValueError."""
     if name not in NETWORKS:
         raise ValueError(f"--network {name}: known are {', '.join(NETWORKS)}")
-    manifest = Manifest.model_validate(
-        {
-            "name": name,
-            "version": 1,
-            **NETWORKS[name],
-            "provenance": {"data": "none", "licence": "none", "command": "random weights"},
-        }
+    manifest = Manifest.model_validate_json(
+        json.dumps(
+            {
+                "name": name,
+                "version": 1,
+                **NETWORKS[name],
+                "provenance": {"data": "none", "licence": "none", "command": "random weights"},
+            }
+        )
     )
     torch.manual_seed(seed)
     file = Path(name)

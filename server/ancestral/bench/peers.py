@@ -134,10 +134,10 @@ def _ring(name: str, model: Model, *, compiled: bool) -> Peer:
         return built[batch]
 
     def run(batch: int, sites: int) -> None:
-        one, step = ring(batch)
-        one.ring.zero_()
-        codes = torch.full((batch,), one.first)
         with torch.inference_mode():
+            one, step = ring(batch)
+            one.ring.zero_()
+            codes = torch.full((batch,), one.first)
             for t in range(sites):
                 logits = step(codes, one.at(t))
                 codes = torch.multinomial(F.softmax(logits, 1), 1)[:, 0]
