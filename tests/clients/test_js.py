@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -21,18 +22,34 @@ def test_against_a_server(server: Server) -> None:
     run("client", ANCESTRAL_URL=server.url)
 
 
+def test_the_readme(server: Server) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    sampling, streaming, _ = re.findall(r"```js\n(.*?)```", text, re.DOTALL)
+    script = (sampling + streaming).replace("http://127.0.0.1:8000", server.url)
+    lines = node("--input-type=module", "-e", script).splitlines()
+    assert re.fullmatch(r"\d\.\d+ \d+", lines[0])
+    assert re.match(r"0 0 Uint8Array\(\d+\) ", lines[1])
+
+
 def run(suite: str, **variables: str) -> None:
-    """Run a suite; skips where there is no node that could."""
-    node = shutil.which("node")
-    if node is None:
+    """Run a suite."""
+    node("--test", f"test/{suite}.test.js", **variables)
+
+
+def node(*arguments: str, **variables: str) -> str:
+    """What node prints; skips where there is none that could."""
+    binary = shutil.which("node")
+    if binary is None:
         pytest.skip("node is not installed")
-    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout
+    version = subprocess.run(
+        [binary, "--version"], capture_output=True, text=True, check=True
+    ).stdout
     major = int(version.lstrip("v").partition(".")[0])
     if major < 20:
         pytest.skip(f"node {version.strip()} is older than 20")
     sockets = ["--experimental-websocket"] if major < 22 else []  # there by itself from 22 on
     done = subprocess.run(
-        [node, *sockets, "--test", f"test/{suite}.test.js"],
+        [binary, *sockets, *arguments],
         cwd=ROOT,
         env={**os.environ, **variables},
         capture_output=True,
@@ -41,3 +58,4 @@ def run(suite: str, **variables: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
