@@ -10,10 +10,10 @@ from numba import njit
 from scipy import special
 
 from ancestral.likelihoods.noise import uniforms as wanted_uniforms
-from ancestral.runtimes.native.kernels import kernels
-from ancestral.runtimes.native.noise import uniforms
-from ancestral.runtimes.native.pointwise import CODES, apply
-from ancestral.runtimes.native.quantile import ndtri
+from ancestral.runtimes.native.code.kernels import kernels
+from ancestral.runtimes.native.code.noise import uniforms
+from ancestral.runtimes.native.code.pointwise import CODES, apply
+from ancestral.runtimes.native.code.quantile import ndtri
 
 ABSOLUTE = {np.dtype(np.float32): 5e-7, np.dtype(np.float64): 2e-15}
 

@@ -52,7 +52,7 @@ def new_runtime(
         return NaiveRuntime(network, slots, order=order)
     if kind == "native":
         # Numba takes a second to import; only who samples natively waits for it
-        from ancestral.runtimes.native.lowering import Unsupported
+        from ancestral.runtimes.native.lower.errors import Unsupported
         from ancestral.runtimes.native.runtime import NativeRuntime
 
         try:

@@ -14,12 +14,13 @@ from ancestral.compile.program import Read, Step, StepProgram
 from ancestral.likelihoods import Likelihood
 from ancestral.runtimes.activations import activations
 from ancestral.runtimes.lattice import Draw
-from ancestral.runtimes.native import draw
 from ancestral.runtimes.native import fields as f
 from ancestral.runtimes.native.chunk import Chunk, Draws
-from ancestral.runtimes.native.interpreter import located, run, run_end, run_part
-from ancestral.runtimes.native.kernels import kernels
-from ancestral.runtimes.native.lowering import Lowering, RingStore
+from ancestral.runtimes.native.code import draw
+from ancestral.runtimes.native.code.interpreter import located, run, run_end, run_part
+from ancestral.runtimes.native.code.kernels import kernels
+from ancestral.runtimes.native.lower.lowering import Lowering
+from ancestral.runtimes.native.lower.rings import RingStore
 from ancestral.runtimes.native.shared import numpy_type, prepared
 from ancestral.runtimes.native.storage import Array, kept, padded, zeros
 from ancestral.runtimes.tables import Tables, by_site, tables_of

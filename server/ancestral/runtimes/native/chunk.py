@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ancestral.runtimes.base import Sampling
-from ancestral.runtimes.native.draw import FIRST
+from ancestral.runtimes.native.code.categories import FIRST
 from ancestral.runtimes.native.storage import padded, zeros
 
 

@@ -11,12 +11,12 @@ from torch import Tensor
 from ancestral.compile.elements import ElementProgram
 from ancestral.likelihoods import Likelihood
 from ancestral.runtimes.elements import Elements
-from ancestral.runtimes.native import draw
 from ancestral.runtimes.native import fields as f
 from ancestral.runtimes.native.chunk import Chunk, Draws
-from ancestral.runtimes.native.element_lowering import ElementLowering
-from ancestral.runtimes.native.interpreter import run_elements, run_time
-from ancestral.runtimes.native.kernels import kernels
+from ancestral.runtimes.native.code import draw
+from ancestral.runtimes.native.code.kernels import kernels
+from ancestral.runtimes.native.code.schedule import run_elements, run_time
+from ancestral.runtimes.native.lower.elements import ElementLowering
 from ancestral.runtimes.native.shared import numpy_type, weights_of
 from ancestral.runtimes.native.storage import zeros
 

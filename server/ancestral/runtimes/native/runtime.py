@@ -10,11 +10,11 @@ import torch
 from ancestral.compile import Program
 from ancestral.compile.elements import ElementProgram
 from ancestral.models.network import Network
-from ancestral.runtimes.native import draw
 from ancestral.runtimes.native.batch import NativeBatch
 from ancestral.runtimes.native.chunk import Chunk
+from ancestral.runtimes.native.code import draw
 from ancestral.runtimes.native.elements import NativeElements
-from ancestral.runtimes.native.lowering import Unsupported
+from ancestral.runtimes.native.lower.errors import Unsupported
 from ancestral.runtimes.reference import Batch, ReferenceRuntime
 
 

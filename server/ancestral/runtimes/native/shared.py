@@ -12,8 +12,8 @@ import torch
 from ancestral.compile.elements import ElementProgram
 from ancestral.compile.graph import Graph
 from ancestral.compile.program import StepProgram
-from ancestral.runtimes.native.lowering import Weights
-from ancestral.runtimes.native.registers import Plan, plan
+from ancestral.runtimes.native.lower.plan import Plan, plan
+from ancestral.runtimes.native.lower.weights import Weights
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ancestral.runtimes.native import fields as f
-from ancestral.runtimes.native.lanes import LANES
+from ancestral.runtimes.native.code.lanes import LANES
 
 Array = npt.NDArray[Any]
 ALIGNMENT = 64  # bytes of a cache line

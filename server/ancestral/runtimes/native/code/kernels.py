@@ -15,12 +15,12 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from ancestral.runtimes.native import lanes
-from ancestral.runtimes.native.attention import weighted
-from ancestral.runtimes.native.cache import compiled_for_c
-from ancestral.runtimes.native.lanes import INT, Body
-from ancestral.runtimes.native.pointwise import masses, vectors
-from ancestral.runtimes.native.products import tile
+from ancestral.runtimes.native.code import lanes
+from ancestral.runtimes.native.code.attention import weighted
+from ancestral.runtimes.native.code.cache import compiled_for_c
+from ancestral.runtimes.native.code.lanes import INT, Body
+from ancestral.runtimes.native.code.pointwise import masses, vectors
+from ancestral.runtimes.native.code.products import tile
 
 # rows and panels of the tiles that there are
 TILES = ((1, 8), (1, 4), (1, 2), (1, 1), (2, 4), (2, 2), (2, 1), (4, 4), (4, 2), (4, 1), (8, 2),

@@ -13,11 +13,11 @@ from llvmlite import ir
 from numba import njit
 from numba.core import cgutils
 
-from ancestral.runtimes.native import lanes
-from ancestral.runtimes.native.blocks import WEIGHTED
-from ancestral.runtimes.native.lanes import LANES, bytes_of, call_kernel
-from ancestral.runtimes.native.memory import integer, load, store
-from ancestral.runtimes.native.pointwise import CODES, apply
+from ancestral.runtimes.native.code import lanes
+from ancestral.runtimes.native.code.blocks import WEIGHTED
+from ancestral.runtimes.native.code.lanes import LANES, bytes_of, call_kernel
+from ancestral.runtimes.native.code.memory import integer, load, store
+from ancestral.runtimes.native.code.pointwise import CODES, apply
 
 # the extra of an attention step
 (HEADS, WIDTH, VALUE_WIDTH, CAPACITY, KEYS, VALUES, KEY_SLOT, VALUE_SLOT, NEWEST, SCALE, MASK,

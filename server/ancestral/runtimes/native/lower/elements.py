@@ -14,9 +14,11 @@ from ancestral.compile.elements import ElementProgram, ElementStep, Rows, Weight
 from ancestral.compile.place import Ints
 from ancestral.compile.program import Step, StepProgram
 from ancestral.runtimes.native import fields as f
-from ancestral.runtimes.native.kinds import RULES, Rule, multiply
-from ancestral.runtimes.native.lowering import Lowering, Unsupported, Weights
-from ancestral.runtimes.native.registers import Part, Plan
+from ancestral.runtimes.native.lower.errors import Unsupported
+from ancestral.runtimes.native.lower.kinds import RULES, Rule, multiply
+from ancestral.runtimes.native.lower.lowering import Lowering
+from ancestral.runtimes.native.lower.plan import Part, Plan
+from ancestral.runtimes.native.lower.weights import Weights
 from ancestral.runtimes.native.storage import NOWHERE, Array, Operand, padded, zeros
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from ancestral.compile.program import Step
-from ancestral.runtimes.native.lowering import Lowering, Unsupported
-from ancestral.runtimes.native.registers import CASTS, Part, to_float
+from ancestral.runtimes.native.lower.errors import Unsupported
+from ancestral.runtimes.native.lower.lowering import Lowering
+from ancestral.runtimes.native.lower.plan import CASTS, Part, to_float
 from ancestral.runtimes.native.storage import Operand
 
 DIRECT = {

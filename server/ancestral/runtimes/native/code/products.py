@@ -16,9 +16,9 @@ import numpy.typing as npt
 from llvmlite import ir
 from numba.core import cgutils
 
-from ancestral.runtimes.native import lanes
-from ancestral.runtimes.native.blocks import GROUP
-from ancestral.runtimes.native.lanes import LANES, Body
+from ancestral.runtimes.native.code import lanes
+from ancestral.runtimes.native.code.blocks import GROUP
+from ancestral.runtimes.native.code.lanes import LANES, Body
 
 SEGMENT = 3  # integers of a segment: address of the first row, bytes from row to row, elements
 

@@ -6,7 +6,7 @@ import math
 
 from numba import njit
 
-from ancestral.runtimes.native.memory import integer, load, store
+from ancestral.runtimes.native.code.memory import integer, load, store
 
 SUM, MEAN, AMAX, AMIN, LOGSUMEXP, SOFTMAX, LOG_SOFTMAX = range(7)
 REDUCTIONS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from numba import njit
 
-from ancestral.runtimes.native.memory import integer, load, store
+from ancestral.runtimes.native.code.memory import integer, load, store
 
 
 @njit

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from ancestral.compile.place import Table
-from ancestral.runtimes.native import attention as a
 from ancestral.runtimes.native import fields as f
-from ancestral.runtimes.native.lowering import Lowering, Unsupported
-from ancestral.runtimes.native.registers import Part
+from ancestral.runtimes.native.code import attention as a
+from ancestral.runtimes.native.lower.errors import Unsupported
+from ancestral.runtimes.native.lower.lowering import Lowering
+from ancestral.runtimes.native.lower.plan import Part
 
 
 def attend(low: Lowering, part: Part) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from ancestral.runtimes.native.lanes import constant, fma, intrinsic_call, size_of
+from ancestral.runtimes.native.code.lanes import constant, fma, intrinsic_call, size_of
 
 V = Any  # a value of LLVM's: a vector
 Maths = Callable[..., V]

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 
 from ancestral.compile.program import Absent, Read, Step
-from ancestral.runtimes.native import elementwise
 from ancestral.runtimes.native import fields as f
-from ancestral.runtimes.native.attend import attend
-from ancestral.runtimes.native.lanes import LANES
-from ancestral.runtimes.native.lowering import Lowering, Unsupported
-from ancestral.runtimes.native.norms import REDUCTIONS
-from ancestral.runtimes.native.recurrent import gru, lstm, rnn, running_sum
-from ancestral.runtimes.native.registers import Part
+from ancestral.runtimes.native.code.lanes import LANES
+from ancestral.runtimes.native.code.norms import REDUCTIONS
+from ancestral.runtimes.native.lower import elementwise
+from ancestral.runtimes.native.lower.attend import attend
+from ancestral.runtimes.native.lower.errors import Unsupported
+from ancestral.runtimes.native.lower.lowering import Lowering
+from ancestral.runtimes.native.lower.plan import Part
+from ancestral.runtimes.native.lower.recurrent import gru, lstm, rnn, running_sum
 from ancestral.runtimes.native.storage import NOWHERE, Operand
 
 Rule = Callable[[Lowering, Part], None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from numba import njit
 
-from ancestral.runtimes.native.lanes import LANES, bytes_of, call_kernel
+from ancestral.runtimes.native.code.lanes import LANES, bytes_of, call_kernel
 
 GROUP = 2  # panels side by side, as `products` packs them
 

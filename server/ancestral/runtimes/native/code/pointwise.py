@@ -13,11 +13,11 @@ from llvmlite import ir
 from numba import njit
 from numba.core import cgutils
 
-from ancestral.runtimes.native import lanes
-from ancestral.runtimes.native.blocks import VECTORS as _VECTORS
-from ancestral.runtimes.native.functions import ONE, THREE, TWO, exp, greater
-from ancestral.runtimes.native.lanes import LANES, call_kernel
-from ancestral.runtimes.native.memory import load, store
+from ancestral.runtimes.native.code import lanes
+from ancestral.runtimes.native.code.blocks import VECTORS as _VECTORS
+from ancestral.runtimes.native.code.functions import ONE, THREE, TWO, exp, greater
+from ancestral.runtimes.native.code.lanes import LANES, call_kernel
+from ancestral.runtimes.native.code.memory import load, store
 
 VECTORS = {**ONE, **TWO, **THREE}
 SCALARS = ("log", "log1p", "expm1", "sin", "cos", "tan", "atan", "gelu_exact", "softplus",

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ancestral.runtimes.native.lowering import Lowering
-from ancestral.runtimes.native.registers import Part
+from ancestral.runtimes.native.lower.lowering import Lowering
+from ancestral.runtimes.native.lower.plan import Part
 from ancestral.runtimes.native.storage import Operand
 
 

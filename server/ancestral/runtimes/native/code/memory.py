@@ -8,7 +8,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from ancestral.runtimes.native import lanes
+from ancestral.runtimes.native.code import lanes
 
 
 @intrinsic

@@ -22,7 +22,8 @@ from ancestral.settings import CACHE
 def folder() -> Path:
     """The folder of this version's compiled code."""
     found = hashlib.sha256(numba.__version__.encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    here = Path(__file__).parent
+    for path in (here.parent / "fields.py", *sorted(here.glob("*.py"))):
         found.update(path.read_bytes())
     given = os.environ.get("NUMBA_CACHE_DIR")
     root = Path(given) if given else Path(os.environ.get("ANCESTRAL_CACHE") or CACHE) / "native"

@@ -1,0 +1,1 @@
+"""What executes the tables: compiled functions over addresses."""

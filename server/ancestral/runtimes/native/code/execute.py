@@ -1,0 +1,176 @@
+"""The operations of a table for all running slots.
+
+Slots of a batch are rows of every product; each row's arithmetic is the same whatever the others
+are.
+"""
+
+from __future__ import annotations
+
+from numba import njit
+
+from ancestral.runtimes.native import fields as f
+from ancestral.runtimes.native.code.addresses import address, columns_of
+from ancestral.runtimes.native.code.attention import attend
+from ancestral.runtimes.native.code.blocks import product
+from ancestral.runtimes.native.code.memory import integer, put
+from ancestral.runtimes.native.code.movement import (
+    copy,
+    cumsum,
+    embed,
+    gather,
+    gather_rows,
+    one_hot,
+    scatter,
+    scatter_rows,
+    site_linear,
+)
+from ancestral.runtimes.native.code.norms import norm, reduce
+from ancestral.runtimes.native.code.pointwise import apply
+
+
+@njit
+def run_product(like, kernel, op, links, segs, stand, ranks, phases, lengths):
+    n, columns, head = integer(stand, f.N), columns_of(op, stand), op + 8 * f.Y
+    count, first = integer(head, f.SEGMENTS), integer(head, f.FIRST)
+    stride = f.COLUMN if columns else f.SLOT
+    more = integer(op, f.X) != 0
+    for slot in range(n if columns else 1):
+        for s in range(count):
+            link = links + 8 * f.LINK * (first + s)
+            put(segs, 3 * s, address(link, 0, slot, stand, ranks, phases, lengths))
+            put(segs, 3 * s + 1, integer(link, stride))
+            put(segs, 3 * s + 2, integer(link, f.ELEMENTS))
+        out = address(op, f.OUT, slot, stand, ranks, phases, lengths)
+        added = address(op, f.X, slot, stand, ranks, phases, lengths) if more else 0
+        product(
+            like, kernel, segs, count, columns if columns else n, integer(head, f.WEIGHTS),
+            integer(head, f.INPUTS), integer(head, f.PANELS), integer(head, f.BIAS), added,
+            integer(op, f.X + stride), out, integer(op, f.OUT + stride),
+        )  # fmt: skip
+
+
+@njit
+def run_pointwise(like, kernel, op, stand, ranks, phases, lengths):
+    n, columns, count = integer(stand, f.N), columns_of(op, stand), integer(op, f.COUNT)
+    if integer(op, f.DENSE):  # everything lies densely: one run
+        x = address(op, f.X, 0, stand, ranks, phases, lengths)
+        y = address(op, f.Y, 0, stand, ranks, phases, lengths)
+        z = address(op, f.Z, 0, stand, ranks, phases, lengths)
+        out = address(op, f.OUT, 0, stand, ranks, phases, lengths)
+        apply(like, kernel, integer(op, f.CODE), x, y, z, out, integer(op, f.DENSE) * n)
+        return
+    for slot in range(n):
+        x = address(op, f.X, slot, stand, ranks, phases, lengths)
+        y = address(op, f.Y, slot, stand, ranks, phases, lengths)
+        z = address(op, f.Z, slot, stand, ranks, phases, lengths)
+        out = address(op, f.OUT, slot, stand, ranks, phases, lengths)
+        for _ in range(max(columns, 1)):
+            apply(like, kernel, integer(op, f.CODE), x, y, z, out, count)
+            x += integer(op, f.X + f.COLUMN)
+            y += integer(op, f.Y + f.COLUMN)
+            z += integer(op, f.Z + f.COLUMN)
+            out += integer(op, f.OUT + f.COLUMN)
+
+
+@njit
+def run_local(like, op, scratch, stand, ranks, phases, lengths):
+    """Operations of one slot and column at a time."""
+    kind, columns = integer(op, f.KIND), columns_of(op, stand)
+    for slot in range(integer(stand, f.N)):
+        x = address(op, f.X, slot, stand, ranks, phases, lengths)
+        y = address(op, f.Y, slot, stand, ranks, phases, lengths)
+        out = address(op, f.OUT, slot, stand, ranks, phases, lengths)
+        for _ in range(max(columns, 1)):
+            if kind == f.COPY:
+                copy(like, x, out, integer(op, f.COUNT))
+            elif kind == f.GATHER:
+                gather(like, x, out, integer(op, f.COUNT), integer(op, f.EXTRA))
+            elif kind == f.SCATTER:
+                scatter(like, x, out, integer(op, f.COUNT), integer(op, f.EXTRA))
+            elif kind == f.EMBED:
+                embed(like, x, out, integer(op, f.COUNT), integer(op, f.CODE), integer(op, f.EXTRA))
+            elif kind == f.ONE_HOT:
+                one_hot(like, x, out, integer(op, f.COUNT), integer(op, f.CODE))
+            elif kind == f.NORM:
+                norm(like, x, out, integer(op, f.COUNT), integer(op, f.CODE), integer(op, f.EXTRA))
+            elif kind == f.SITE_LINEAR:
+                site_linear(like, x, y, out, integer(op, f.EXTRA))
+            elif kind == f.REDUCE:
+                reduce(like, integer(op, f.CODE), x, out, integer(op, f.EXTRA))
+            elif kind == f.CUMSUM:
+                cumsum(like, x, out, integer(op, f.EXTRA))
+            x += integer(op, f.X + f.COLUMN)
+            y += integer(op, f.Y + f.COLUMN)
+            out += integer(op, f.OUT + f.COLUMN)
+
+
+@njit
+def run_rows(like, op, stand, ranks, phases, lengths):
+    """Rows of a part to or from the slots' elements; see `movement`."""
+    first, rows, arena = integer(stand, f.ROW), integer(stand, f.ROWS), integer(stand, f.ARENA)
+    extra = integer(op, f.EXTRA)
+    for slot in range(integer(stand, f.N)):
+        elements = arena + slot * integer(stand, f.ARENA_SLOT)
+        if integer(op, f.KIND) == f.GATHER_ROWS:
+            out = address(op, f.OUT, slot, stand, ranks, phases, lengths)
+            gather_rows(like, elements, out, integer(op, f.OUT + f.COLUMN), first, rows, extra)
+        else:
+            x = address(op, f.X, slot, stand, ranks, phases, lengths)
+            scatter_rows(like, x, integer(op, f.X + f.COLUMN), elements, first, rows, extra)
+
+
+@njit
+def run_refill(like, op, stand, ranks, phases, lengths):
+    """Put the fill where a slot has not yet reached the value's first element."""
+    columns = integer(op, f.COLUMNS)
+    for slot in range(integer(stand, f.N)):
+        reached = (
+            integer(ranks, slot) // integer(stand, f.ALL_COLUMNS)
+            if integer(stand, f.GRID)
+            else integer(ranks, slot)
+        )
+        if integer(op, f.CODE) == 0:
+            reached = integer(ranks, slot)
+        if reached < integer(op, f.EXTRA):
+            x = address(op, f.X, slot, stand, ranks, phases, lengths)
+            out = address(op, f.OUT, slot, stand, ranks, phases, lengths)
+            for _ in range(max(columns, 1)):
+                copy(like, x, out, integer(op, f.COUNT))
+                out += integer(op, f.OUT + f.COLUMN)
+
+
+@njit
+def attention(like, kernel, op, scratch, stand, ranks, phases, lengths):
+    for slot in range(integer(stand, f.N)):
+        q = address(op, f.X, slot, stand, ranks, phases, lengths)
+        k = address(op, f.Y, slot, stand, ranks, phases, lengths)
+        v = address(op, f.Z, slot, stand, ranks, phases, lengths)
+        out = address(op, f.OUT, slot, stand, ranks, phases, lengths)
+        attend(
+            like, kernel, integer(op, f.EXTRA), slot, integer(ranks, slot), q, k, v, out, scratch
+        )
+
+
+@njit
+def run_operations(
+    like, kernel, ops, first, last, links, segs, scratch, stand, ranks, phases, lengths
+):
+    """Operations first … last-1 for all running slots at their present site."""
+    column = integer(stand, f.AT_COLUMN)
+    for i in range(first, last):
+        op = ops + 8 * f.FIELDS * i
+        if column < integer(op, f.LOW) or column >= integer(op, f.HIGH):
+            continue
+        kind = integer(op, f.KIND)
+        if kind == f.PRODUCT:
+            run_product(like, kernel, op, links, segs, stand, ranks, phases, lengths)
+        elif kind == f.POINTWISE:
+            run_pointwise(like, kernel, op, stand, ranks, phases, lengths)
+        elif kind == f.REFILL:
+            run_refill(like, op, stand, ranks, phases, lengths)
+        elif kind == f.GATHER_ROWS or kind == f.SCATTER_ROWS:
+            run_rows(like, op, stand, ranks, phases, lengths)
+        elif kind == f.ATTEND:
+            attention(like, kernel, op, scratch, stand, ranks, phases, lengths)
+        else:
+            run_local(like, op, scratch, stand, ranks, phases, lengths)

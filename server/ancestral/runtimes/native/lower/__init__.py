@@ -1,0 +1,1 @@
+"""Programs as tables of operations: what is decided once, in Python."""
