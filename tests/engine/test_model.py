@@ -257,6 +257,6 @@ def test_a_prepared_ensemble_traces_nothing_more(
     def refuse(*_: object) -> object:
         raise AssertionError("compiled again")
 
-    monkeypatch.setattr("ancestral.engine.model.derive", refuse)
+    monkeypatch.setattr("ancestral.engine.loaded.derive", refuse)
     assert model.derived
     assert model.sample(2, seed=1).items.shape == (2, 1, 3, 2)

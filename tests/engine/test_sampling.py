@@ -10,7 +10,7 @@ from tests.packages import publish
 
 import ancestral
 from ancestral import compile as compiler
-from ancestral.engine import model as model_module
+from ancestral.engine import loaded
 from ancestral.engine.sampling import bits_per_dim, collect, drive, fresh_seed
 from ancestral.runtimes import SlotRequest
 from ancestral.runtimes.naive import NaiveRuntime
@@ -57,13 +57,13 @@ def test_threads_share_one_compilation(tmp_path: Path, monkeypatch: pytest.Monke
     publish(tmp_path, "tiny-made")
     model = ancestral.load("tiny-made", root=tmp_path)
     calls = []
-    real = model_module.derive
+    real = loaded.derive
 
     def counted(*arguments: object) -> compiler.StepProgram:
         calls.append(arguments)
         return real(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(model_module, "derive", counted)
+    monkeypatch.setattr(loaded, "derive", counted)
     threads = [threading.Thread(target=lambda: model.derived) for _ in range(4)]
     for thread in threads:
         thread.start()
@@ -82,7 +82,7 @@ def test_a_missing_rule_falls_back_and_says_so(
 
     derived = ancestral.load("tiny-made", root=tmp_path)
     wanted = derived.sample(2, seed=3)
-    monkeypatch.setattr(model_module, "derive", refuse)
+    monkeypatch.setattr(loaded, "derive", refuse)
     model = ancestral.load("tiny-made", root=tmp_path)
     samples = model.sample(2, seed=3)
     assert not samples.derived

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +11,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ancestral import compile as compiler
 from ancestral.engine import conditions as conditioning
-from ancestral.engine.fingerprint import digest, fingerprint
-from ancestral.engine.known import KnownError, known_by_site
-from ancestral.engine.length import sites_of
-from ancestral.engine.orders import OrderError, order_for_hole
-from ancestral.engine.runtimes import RuntimeKind, new_runtime, runtime_kind, runtime_of
+from ancestral.engine.addressed import Addressed, Condition
 from ancestral.engine.sampling import Chunk, Samples, bits_per_dim, collect, drive, fresh_seed
 from ancestral.engine.scoring import Score, checked_item, item_list, score_of
-from ancestral.runtimes.base import Runtime, Sampling, SlotRequest
-from ancestral.runtimes.derive import derive
+from ancestral.runtimes.base import Sampling
 from ancestral.runtimes.embedder import chosen_layer, embed
-from ancestral.runtimes.ensemble import EnsembleRuntime, chosen_member
-from ancestral.runtimes.scorer import scorer_of
 from ancestral.settings import Settings
-from ancestral.store.graph_cache import CachedTracing, library
-from ancestral.store.package import Package, find, load_package
+from ancestral.store.package import find, load_package
 
 SLOTS = 16  # running batch of a library call; further items wait their turn
 SAMPLE_SITES = 256  # sites per step where nobody watches
 STREAM_SITES = 16  # sites per step, and so per chunk, of `Model.stream`
-
-Condition = Mapping[str, Any]
 
 
 def load(
@@ -59,214 +45,11 @@ def load(
     return Model(load_package(find(str(name_or_path), folder, version)), runtime)
 
 
-class Model:
+class Model(Addressed):
     """A loaded package. Compiling waits for the first sample; threads may share a model.
 
     An ensemble over orders has a model of its own for each, in `members`.
     """
-
-    def __init__(self, package: Package, runtime: str | None = None) -> None:
-        self.package = package
-        self.kind = runtime_kind(runtime or Settings.from_env().runtime)
-        self.manifest = package.manifest
-        self.name: str = package.manifest.name
-        self.version: int = package.manifest.version
-        self.data = package.data
-        self.likelihood = package.likelihood
-        self.network = package.network.eval()
-        self.conditions = package.conditions
-        self.order = package.order
-        self.members = tuple(
-            Model(package.for_order(name), runtime) for name in self.manifest.orders
-        )
-        self.scorer = scorer_of(self.network, self.conditions, self.order)
-        reference = package.manifest.reference
-        self._reference = np.array(() if reference is None else reference.scores)
-        self._lock = threading.Lock()
-        self._program: compiler.Program | None = None
-        self._fallback_reason: str | None = None
-        self._digest: str | None = None
-
-    def __repr__(self) -> str:
-        return f"<Model {self.name}/{self.version}: {self.data}>"
-
-    # What samples, and under which fingerprint.
-
-    @property
-    def program(self) -> compiler.Program | None:
-        """The derived step program, compiled once; None where a rule is missing.
-
-        An ensemble has a program for each order: this is that of the first.
-        Raises CausalityError where the network reads its future, ParityError for a wrong program.
-        """
-        if self.members:
-            return self.members[0].program
-        with self._lock:
-            if self._program is None and self._fallback_reason is None:
-                try:
-                    self._program = derive(
-                        self.network, self.conditions, self.order, self._tracing()
-                    )
-                except (compiler.CausalityError, compiler.ParityError):
-                    raise
-                except compiler.CompileError as error:
-                    self._fallback_reason = str(error)
-            return self._program
-
-    def prepare(self) -> None:
-        """Compile what samples, under every order, so that no request waits for it."""
-        for model in self.members or (self,):
-            _ = model.program
-
-    def _tracing(self) -> CachedTracing:
-        """Where the graph is kept: one entry for each version and order of a package."""
-        identity = [self.weights, library(), self.manifest.model_dump_json()]
-        key = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:32]
-        order = "" if self.order is None else hashlib.sha256(self.order.tobytes()).hexdigest()[:8]
-        folder = Settings.from_env().cache / "graphs" / f"{self.name}-{self.version}-{order}"
-        return CachedTracing(folder, key)
-
-    @property
-    def derived(self) -> bool:
-        """Whether sampling runs a step program; else it re-runs the forward for every site."""
-        if self.members:
-            return all(member.derived for member in self.members)
-        return self.program is not None
-
-    @property
-    def fallback_reason(self) -> str | None:
-        reasons = [member.fallback_reason for member in self.members]
-        if self.members:
-            return next((reason for reason in reasons if reason is not None), None)
-        return None if self.derived else self._fallback_reason
-
-    @property
-    def runtime(self) -> RuntimeKind:
-        """The runtime that samples: the one asked for, or what stands in for it."""
-        return self.stands_in(self.kind)
-
-    def stands_in(self, kind: RuntimeKind) -> RuntimeKind:
-        """What samples where a runtime of that kind is asked for."""
-        if self.members:
-            return self.members[0].stands_in(kind)
-        return runtime_of(kind, self.program, self.network)
-
-    def new_runtime(self, slots: int, kind: RuntimeKind | None = None) -> Runtime:
-        """A runtime with its own running batch; `kind` overrides the model's own."""
-        if self.members:
-            return EnsembleRuntime(slots, [partial(m.new_runtime, kind=kind) for m in self.members])
-        kind = self.kind if kind is None else kind
-        program = None if kind == "naive" else self.program
-        return new_runtime(kind, program, self.network, slots, self.order)
-
-    @property
-    def weights(self) -> str:
-        """A digest of the weights."""
-        if self._digest is None:
-            self._digest = digest(self.network)
-        return self._digest
-
-    @property
-    def fingerprint(self) -> str:
-        """What values are bit-exact under: package, compiler, runtime, precision, device."""
-        return fingerprint(f"{self.name}/{self.version}", self.weights, self.runtime)
-
-    # Requests: orders, conditions, lengths, known values.
-
-    def under(self, order: str | None) -> Model:
-        """The member under the order of that name; this model for None. Raises OrderError."""
-        if order is None:
-            return self
-        names = list(self.manifest.orders)
-        if order not in names:
-            raise OrderError(order, names)
-        return self.members[names.index(order)]
-
-    def order_of(self, known: Any, known_mask: Any, sites: int) -> str | None:
-        """The order of an ensemble that suits the known values; None where all suit."""
-        if not self.members or known is None:
-            return None
-        _, kept = known_by_site(self.data, None, sites, known=known, known_mask=known_mask)
-        if kept is None or not kept.any():
-            return None
-        return order_for_hole(self.manifest.orders, kept)
-
-    def member_of(self, order: str | None, seed: int, item: int) -> int:
-        """Which member draws an item: that of the order, else one chosen by the item's noise."""
-        if order is not None:
-            return self.members.index(self.under(order))
-        return chosen_member(seed, item, len(self.members)) if self.members else 0
-
-    def conditions_from(
-        self, condition: Condition | None, count: int | None = None
-    ) -> tuple[torch.Tensor, ...]:
-        """The condition's tensors in the manifest's order, of one row, or `count` where listed.
-
-        Raises ConditionError (a ValueError) whose `field` names the one at fault.
-        """
-        found = conditioning.tensors(self.conditions, condition, count)
-        return tuple(tensor for tensor in found if tensor is not None)
-
-    def sites_of(
-        self,
-        sites: int | None = None,
-        seconds: float | None = None,
-        conditions: Sequence[torch.Tensor] = (),
-    ) -> int:
-        """Sites of an item: as asked, as a series covers, or the default. Raises LengthError."""
-        if sites is None and seconds is None and conditions:
-            sites = conditioning.sites_of(self.conditions, conditions)
-        return sites_of(self.data, self.manifest.data.length, sites, seconds)
-
-    def slot_request(
-        self,
-        *,
-        seed: int,
-        item: int,
-        sites: int,
-        conditions: tuple[torch.Tensor, ...] = (),
-        sampling: Sampling | None = None,
-        prefix: Any = None,
-        known: Any = None,
-        known_mask: Any = None,
-        replay: npt.NDArray[Any] | None = None,
-        order: str | None = None,
-    ) -> SlotRequest:
-        """One item's request; `prefix`, `known`: see `known_by_site`.
-
-        Of an ensemble: `order` names the member, else the known values choose it, or the noise.
-        Raises KnownError and OrderError.
-        """
-        order = order or self.order_of(known, known_mask, sites)
-        if self.members and order is None and prefix is not None:
-            raise KnownError("prefix", "is in generation order: name the order, or give known")
-        member = self.member_of(order, seed, item)
-        ranks = self.members[member].order if self.members else self.order
-        values, mask = known_by_site(
-            self.data, ranks, sites, prefix=prefix, known=known, known_mask=known_mask
-        )
-        return SlotRequest(
-            seed=seed,
-            item=item,
-            sites=sites,
-            conditions=conditions,
-            sampling=sampling or Sampling(),
-            known=values,
-            known_mask=mask,
-            replay=replay,
-            member=member,
-        )
-
-    def item_of(self, values: npt.NDArray[Any], member: int = 0) -> npt.NDArray[Any]:
-        """An item in its own shape from its values [S, C] in (the member's) generation order."""
-        if self.members:
-            return self.members[member].item_of(values)
-        by_position = np.empty_like(values)
-        by_position[slice(None) if self.order is None else self.order] = values
-        item = self.data.from_sites(torch.from_numpy(by_position)[None])[0]
-        return np.asarray(item)
-
-    # The verbs.
 
     def log_prob(
         self,
