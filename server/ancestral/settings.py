@@ -1,88 +1,196 @@
-"""Settings of the process: a frozen dataclass filled from `ANCESTRAL_*` variables."""
+"""Settings of a process: defaults, a TOML file, `ANCESTRAL_*` variables and flags, in that order.
+
+A key that is not known is an error wherever it stands, so that a misspelt limit is not taken for a
+set one. `docs/operations.md` has the table of these fields; a test compares the two.
+"""
 
 from __future__ import annotations
 
+import difflib
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BeforeValidator, ByteSize, ConfigDict, Field, ValidationError
+from pydantic.dataclasses import dataclass
+from pydantic_core import ErrorDetails
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ancestral"
-RUNTIMES = ("native", "reference", "naive")
+Runtime = Literal["native", "reference", "naive"]
+RUNTIMES: tuple[str, ...] = get_args(Runtime)
 SHIPPED = Path(__file__).resolve().parents[2] / "models_store"
+PREFIX = "ANCESTRAL_"
+CONFIG = "ANCESTRAL_CONFIG"  # names the TOML file
+# of the data sets that recipes name, of tests, and of the clients: not settings of a server
+OTHERS = ("CONFIG", "DATA", "CHECKPOINTS", "KEY", "URL")
+OF_TESTS = "ANCESTRAL_TEST_"
 
 
-@dataclass(frozen=True, slots=True)
+def _joined(value: Any) -> Any:
+    """A TOML list as the text with commas that a variable holds."""
+    return ",".join(map(str, value)) if isinstance(value, list) else value
+
+
+def _number(value: Any) -> Any:
+    """The text of a variable as the number that it is."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+Names = Annotated[str, BeforeValidator(_joined)]
+Refusal = Annotated[Literal[429, 503], BeforeValidator(_number)]
+
+
+def _setting(default: Any, text: str, *, api: bool = False, **bounds: Any) -> Any:
+    """A field, what the table says of it, and whether API processes alone read it."""
+    return Field(default, description=text, json_schema_extra={"api": api}, **bounds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Settings:
-    """What a server process may be told; every field is read somewhere."""
+    """What a process may be told; every field is read somewhere. Sizes may be written as 2GiB."""
 
-    host: str = "127.0.0.1"
-    port: int = 8000
-    models: Path = SHIPPED  # folder of model packages, NAME/VERSION/
-    packages: str = ""  # names served, with commas; empty: the default version of every one
-    broker: str = ""  # redis://… or unix://…; empty: in memory, with a worker in this process
-    lease_seconds: float = 30.0  # a worker silent for so long loses its jobs; beyond any turn
-    cache: Path = CACHE  # what is derived from packages once and kept; may be deleted at any time
-    runtime: str = "reference"  # what samples: native, reference or naive
-    slots: int = 32  # running batch of one model, sequences
-    queue_depth: int = 256  # jobs that may wait per model; more are refused with 429
-    queue_full_status: int = 429  # or 503, which some proxies retry
-    max_body_bytes: int = 32 * 2**20  # refused before parsing; a 10-minute 16 kHz WAV fits
-    max_items: int = 256  # items in one request
-    max_output_bytes: int = 64 * 2**20  # values one sampling request may give
-    slot_memory_bytes: int = 2 * 2**30  # caches of one model's running batch
-    broker_bytes: int = 2**30  # payloads and results that the memory broker holds
-    job_ttl_seconds: float = 600.0  # a finished job's result is kept this long
-    log_format: str = "text"  # or "json": one object a line
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name != "port" and isinstance(value, int | float) and not value > 0:
-                raise ValueError(f"ANCESTRAL_{field.name.upper()} must be above 0, not {value}")
-        if self.queue_full_status not in (429, 503):
-            raise ValueError(
-                f"ANCESTRAL_QUEUE_FULL_STATUS must be 429 or 503, not {self.queue_full_status}"
-            )
-        if self.runtime not in RUNTIMES:
-            raise ValueError(
-                f"ANCESTRAL_RUNTIME must be one of {', '.join(RUNTIMES)}, not {self.runtime}"
-            )
-        if self.log_format not in ("text", "json"):
-            raise ValueError(f"ANCESTRAL_LOG_FORMAT must be text or json, not {self.log_format}")
-        if self.broker and not self.broker.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("ANCESTRAL_BROKER must be a redis://, rediss:// or unix:// address")
-        if not 0 <= self.port < 2**16:
-            raise ValueError(f"ANCESTRAL_PORT must lie in 0..65535, not {self.port}")
+    host: str = _setting("127.0.0.1", "address to listen on", api=True)
+    port: int = _setting(8000, "port to listen on", api=True, ge=0, lt=2**16)
+    models: Path = _setting(SHIPPED, "folder of model packages, NAME/VERSION/")
+    packages: Names = _setting("", "names that are served, with commas; all where it is empty")
+    broker: str = _setting(
+        "",
+        "`redis://HOST:PORT/DB`, `rediss://…` or `unix://…`; in memory where it is empty",
+        pattern="^$|^(redis|rediss|unix)://",
+    )
+    lease_seconds: float = _setting(
+        30.0,
+        "a worker that is silent for so long loses its jobs to others; longer than any turn",
+        gt=0,
+    )
+    runtime: Runtime = _setting("reference", "what samples: `native`, `reference` or `naive`")
+    slots: int = _setting(32, "running batch of one model, sequences", gt=0)
+    slot_memory_bytes: ByteSize = _setting(
+        ByteSize(2 * 2**30), "caches of one model's running batch", gt=0
+    )
+    queue_depth: int = _setting(
+        256, "jobs that may wait per model; more are refused with 429", api=True, gt=0
+    )
+    queue_full_status: Refusal = _setting(429, "or 503, which some proxies retry", api=True)
+    broker_bytes: ByteSize = _setting(
+        ByteSize(2**30), "requests and results held by the broker", api=True, gt=0
+    )
+    cache: Path = _setting(
+        CACHE, "what follows from packages and is kept between starts; may be deleted at any time"
+    )
+    job_ttl_seconds: float = _setting(600.0, "how long a finished job's result is kept", gt=0)
+    max_body_bytes: ByteSize = _setting(
+        ByteSize(32 * 2**20),
+        "of a request or a WebSocket message; refused before parsing",
+        api=True,
+        gt=0,
+    )
+    max_items: int = _setting(256, "items in one request", api=True, gt=0)
+    max_output_bytes: ByteSize = _setting(
+        ByteSize(64 * 2**20), "values of one sampling job", api=True, gt=0
+    )
+    log_format: Literal["text", "json"] = _setting(
+        "text", "or `json`: one object a line, with request ids"
+    )
+    allow_anonymous: bool = _setting(
+        False, "serve without keys on an address that others reach", api=True
+    )
 
     @property
     def wanted(self) -> tuple[str, ...]:
         """`packages` as a tuple: NAME or NAME/VERSION."""
         return tuple(name.strip() for name in self.packages.split(",") if name.strip())
 
+    def require_guarded(self) -> None:
+        """Raises ValueError where anybody could use a server with these settings unasked."""
+        if not self.allow_anonymous and not _loopback(self.host):
+            raise ValueError(
+                f"{PREFIX}HOST={self.host} can be reached by others, and nobody is asked for a "
+                f"key; {PREFIX}ALLOW_ANONYMOUS=true (--allow-anonymous) serves all the same"
+            )
+
     def to_env(self) -> dict[str, str]:
         """The variables that make the same settings in another process."""
-        return {f"ANCESTRAL_{f.name.upper()}": str(getattr(self, f.name)) for f in fields(self)}
+        found = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {variable(name): str(value) for name, value in found.items() if value is not None}
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
-        """Defaults, then `ANCESTRAL_<FIELD>` from `env`, then the overrides that are not None.
+    def from_env(cls, env: Mapping[str, str] | None = None, **flags: Any) -> Settings:
+        """Defaults, the TOML file, `ANCESTRAL_<FIELD>` from `env`, the flags that are not None.
 
-        Raises ValueError naming the variable that does not parse.
+        The flag `config`, or ANCESTRAL_CONFIG, names the file. Raises ValueError that names the
+        variable, the file's key or the flag that is unknown or does not fit.
         """
         env = os.environ if env is None else env
-        values: dict[str, Any] = {}
-        for field in fields(cls):
-            text = env.get(f"ANCESTRAL_{field.name.upper()}")
-            if text is None:
-                continue
-            convert: type[Any] = type(field.default)
-            try:
-                values[field.name] = convert(text)
-            except ValueError as error:
-                raise ValueError(
-                    f"ANCESTRAL_{field.name.upper()}={text!r} is not {convert.__name__}"
-                ) from error
-        values.update({name: value for name, value in overrides.items() if value is not None})
-        return cls(**values)
+        config = flags.pop("config", None) or env.get(CONFIG)
+        known = [field.name for field in fields(cls)]
+        told: dict[str, tuple[str, Any]] = {}  # by field: where it was said, and what
+        if config:
+            told |= _of_file(Path(config), known)
+        told |= _of_env(env, known)
+        told |= {
+            name: (f"{variable(name)} (--{name.replace('_', '-')})", value)
+            for name, value in flags.items()
+            if value is not None
+        }
+        try:
+            return cls(**{name: value for name, (_, value) in told.items()})
+        except ValidationError as error:
+            raise ValueError("; ".join(_fault(found, told) for found in error.errors())) from None
+
+
+def variable(name: str) -> str:
+    """The environment variable of a field."""
+    return PREFIX + name.upper()
+
+
+def _of_file(path: Path, known: Iterable[str]) -> dict[str, tuple[str, Any]]:
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not TOML: {error}") from error
+    for key in found:
+        _require_known(key, known, f"{path}: {key}")
+    return {key: (f"{path}: {key}", value) for key, value in found.items()}
+
+
+def _of_env(env: Mapping[str, str], known: Iterable[str]) -> dict[str, tuple[str, Any]]:
+    variables = [variable(name) for name in known]
+    found = {}
+    for key in sorted(env):
+        if not key.startswith(PREFIX) or key.startswith(OF_TESTS):
+            continue
+        if key.removeprefix(PREFIX) in OTHERS:
+            continue
+        _require_known(key, variables, key)
+        found[key.removeprefix(PREFIX).lower()] = (key, env[key])
+    return found
+
+
+def _require_known(key: str, known: Iterable[str], where: str) -> None:
+    if key in known:
+        return
+    near = difflib.get_close_matches(key, known, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise ValueError(f"{where} is no setting{hint}")
+
+
+def _fault(found: ErrorDetails, told: Mapping[str, tuple[str, Any]]) -> str:
+    """One line about one value that does not fit, without the value of what may be secret."""
+    name = str(found["loc"][0])
+    where = told[name][0] if name in told else name
+    shown = "" if name == "broker" else f", not {found['input']!r:.60}"
+    return f"{where}: {found['msg']}{shown}"
+
+
+def _loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import httpx
+import pytest
 from tests.cli.conftest import Run
 
 START_SECONDS = 90.0  # importing torch and compiling two small packages on a busy machine
@@ -54,3 +55,20 @@ def test_bad_settings(run: Run, small_store: Path) -> None:
     assert found.status == 2
     assert "ANCESTRAL_PORT" in found.err
     assert run("serve", "--models", small_store / "absent").status == 2
+
+
+def test_a_public_address_needs_a_word(run: Run, small_store: Path) -> None:
+    found = run("serve", "--models", small_store, "--host", "0.0.0.0")
+    assert found.status == 2
+    assert "--allow-anonymous" in found.err
+
+
+def test_settings(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANCESTRAL_MAX_ITEMS", "17")
+    shown = run("settings", "--queue-depth", 99).out
+    assert "17" in shown
+    assert "99" in shown
+    monkeypatch.setenv("ANCESTRAL_MAX_ITEM", "17")
+    found = run("settings")
+    assert found.status == 2
+    assert "did you mean ANCESTRAL_MAX_ITEMS" in found.err

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ancestral.cli.output import FAILED, Models, people, progress
-from ancestral.cli.serve import Broker, Slots
 from ancestral.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,8 +27,11 @@ def batch(
     input: Annotated[Path, typer.Argument(help="JSON lines: custom_id, url, body.")],
     output: Annotated[Path, typer.Argument(help="JSON lines: custom_id, response.")],
     models: Models = None,
-    broker: Broker = None,
-    slots: Slots = None,
+    broker: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="redis://HOST:PORT/DB of a fleet that does the work."),
+    ] = None,
+    slots: Annotated[int | None, typer.Option(help="Running batch of one model.")] = None,
 ) -> None:
     """Score, embed and sample by a file of requests; run again, it goes on where it stopped.
 

@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 
 from ancestral import __version__
-from ancestral.cli import batch, bench, embed, imports, models, sample, score, serve, train, verify
+from ancestral.cli import (
+    batch,
+    bench,
+    embed,
+    imports,
+    models,
+    sample,
+    score,
+    serve,
+    settings,
+    train,
+    verify,
+)
 from ancestral.cli.output import REFUSED, people
 
 app = typer.Typer(
@@ -34,6 +46,7 @@ def ancestral(
 
 app.command()(serve.serve)
 app.command()(serve.worker)
+app.command()(settings.settings)
 app.add_typer(models.app, name="models")
 app.command()(score.score)
 app.command()(sample.sample)

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ancestral.cli.output import Models, RuntimeOption
+from ancestral.cli.flags import with_settings
 from ancestral.settings import Settings
 
-Broker = Annotated[
-    str | None,
-    typer.Option(metavar="URL", help="redis://HOST:PORT/DB, shared with workers elsewhere."),
-]
-Slots = Annotated[int | None, typer.Option(help="Running batch of one model.")]
 
-
+@with_settings()
 def serve(
-    models: Models = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
-    slots: Slots = None,
-    runtime: RuntimeOption = None,
-    broker: Broker = None,
+    settings: Settings,
     embedded_redis: Annotated[
         bool, typer.Option("--embedded-redis", help="Start a broker and workers as processes.")
     ] = False,
@@ -35,11 +24,9 @@ def serve(
 
     Alone it is one process. With --broker it is the API only, for which `ancestral worker` works.
     """
-    settings = Settings.from_env(
-        models=models, host=host, port=port, slots=slots, runtime=runtime, broker=broker
-    )
     if embedded_redis and settings.broker:
         raise ValueError("--embedded-redis and --broker exclude each other")
+    settings.require_guarded()
     from ancestral.api.server import serve as run
 
     if not embedded_redis:
@@ -51,18 +38,10 @@ def serve(
         run(shared)
 
 
+@with_settings({"packages": "--models", "models": "--store"}, worker=True)
 def worker(
-    broker: Broker = None,
-    models: Annotated[
-        str | None,
-        typer.Option(metavar="NAME,…", help="Packages to serve [default: every one of the store]."),
-    ] = None,
-    store: Annotated[
-        Path | None, typer.Option(help="Folder of model packages [default: the shipped ones].")
-    ] = None,
+    settings: Settings,
     device: Annotated[str, typer.Option(help="Where networks run.")] = "cpu",
-    slots: Slots = None,
-    runtime: RuntimeOption = None,
     drain: Annotated[
         float, typer.Option(min=0, help="Seconds to finish what runs before it is handed over.")
     ] = 25.0,
@@ -71,9 +50,6 @@ def worker(
     ] = None,
 ) -> None:
     """Work for the API processes that share a broker."""
-    settings = Settings.from_env(
-        models=store, packages=models, broker=broker, slots=slots, runtime=runtime
-    )
     if not settings.broker:
         raise ValueError("--broker, or ANCESTRAL_BROKER, must say where jobs come from")
     if device != "cpu":
