@@ -21,6 +21,7 @@ from pydantic_core import ErrorDetails
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ancestral"
 Runtime = Literal["native", "reference", "naive"]
+Weights = Literal["", "float32", "bf16", "int8"]
 RUNTIMES: tuple[str, ...] = get_args(Runtime)
 SHIPPED = Path(__file__).resolve().parents[2] / "models_store"
 PREFIX = "ANCESTRAL_"
@@ -68,6 +69,9 @@ class Settings:
         gt=0,
     )
     runtime: Runtime = _setting("reference", "what samples: `native`, `reference` or `naive`")
+    weights: Weights = _setting(
+        "", "weights are rounded to `float32`, `bf16` or `int8`; as each package says where empty"
+    )
     slots: int = _setting(32, "running batch of one model, sequences", gt=0)
     slot_memory_bytes: ByteSize = _setting(
         ByteSize(2 * 2**30), "caches of one model's running batch", gt=0

@@ -45,6 +45,14 @@ RuntimeOption = Annotated[
         help="native, reference or naive; the next of them where one does not know a model.",
     ),
 ]
+WeightsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        metavar="KIND",
+        help="float32, bf16 or int8: what matrices are rounded to [default: as the package says].",
+    ),
+]
 Conditions = Annotated[
     list[str] | None,
     typer.Option(

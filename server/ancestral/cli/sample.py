@@ -16,6 +16,7 @@ from ancestral.cli.output import (
     Json,
     Models,
     RuntimeOption,
+    WeightsOption,
     condition,
     emit,
     progress,
@@ -56,6 +57,7 @@ def sample(
         str | None, typer.Option(help="Of an ensemble: draw and score under this order.")
     ] = None,
     runtime: RuntimeOption = None,
+    weights: WeightsOption = None,
     models: Models = None,
     json: Json = False,
 ) -> None:
@@ -64,7 +66,7 @@ def sample(
     from ancestral.engine.model import load
     from ancestral.engine.sampling import fresh_seed
 
-    loaded = load(model, settings(models).models, runtime=runtime)
+    loaded = load(model, settings(models).models, runtime=runtime, weights=weights)
     given = values(given, loaded.manifest)
     target = output or Path(f"{loaded.name}.{_usual_suffix(loaded)}")
     _check_suffix(loaded, target)

@@ -14,6 +14,7 @@ from ancestral.cli.output import (
     Conditions,
     Json,
     Models,
+    WeightsOption,
     condition,
     emit,
     progress,
@@ -41,6 +42,7 @@ def score(
     map_: Annotated[
         Path | None, typer.Option("--map", help="Folder for heat maps of surprise, FILE.png.")
     ] = None,
+    weights: WeightsOption = None,
     models: Models = None,
     json: Json = False,
 ) -> None:
@@ -51,7 +53,7 @@ def score(
     given = condition(conditions)
     from ancestral.engine.model import load
 
-    loaded = load(model, settings(models).models).under(order)
+    loaded = load(model, settings(models).models, weights=weights).under(order)
     given = values(given, loaded.manifest)
     results = []
     with progress(json) as bar:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ancestral.cli.output import FAILED, Json, Models, RuntimeOption, emit, people, say, settings
+from ancestral.cli.output import (
+    FAILED,
+    Json,
+    Models,
+    RuntimeOption,
+    WeightsOption,
+    emit,
+    people,
+    say,
+    settings,
+)
 
 if TYPE_CHECKING:
     from ancestral.engine.verify import Report
@@ -20,24 +31,32 @@ def verify(
     ] = None,
     naive: Annotated[bool, typer.Option(help="Check the naive sampler instead.")] = False,
     runtime: RuntimeOption = None,
+    weights: WeightsOption = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder of reference items, to measure what rounded weights cost on."),
+    ] = None,
     sites: Annotated[int | None, typer.Option(min=1, help="Length of open-ended items.")] = None,
     models: Models = None,
     json: Json = False,
 ) -> None:
     """Check step parity, arithmetic, one likelihood, neighbour independence and seeds.
 
-    Says whether the sampler is derived or falls back to the naive loop. Status 1 where one fails.
+    Says whether the sampler is derived or falls back to the naive loop, and what rounded weights
+    cost in bits/dim. Status 1 where one fails.
     """
     from ancestral.engine import verify as checks
     from ancestral.engine.model import load
     from ancestral.store import list_packages
+    from ancestral.train.calibration import reference_items
 
     root = settings(models).models
     reports = []
     for name in names or [entry.name for entry in list_packages(root)]:
         with people().status(f"verifying {name}"):
-            loaded = load(name, root, runtime=runtime)
-            report = checks.verify(loaded, "naive" if naive else loaded.kind, sites)
+            loaded = load(name, root, runtime=runtime, weights=weights)
+            items = None if data is None else reference_items(loaded.manifest, data)
+            report = checks.verify(loaded, "naive" if naive else loaded.kind, sites, items)
         reports.append(report)
         if not json:
             say(_table(report))

@@ -7,7 +7,7 @@ whether its params at a position are for that position or the next.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -17,13 +17,25 @@ from torch import Tensor, nn
 
 from ancestral.compile.capture import capture
 from ancestral.compile.functional import pruned, renamed
-from ancestral.compile.graph import Graph
+from ancestral.compile.graph import Graph, Ref
 from ancestral.likelihoods.base import Likelihood
 from ancestral.models.axes import Layout, rearrange
 from ancestral.models.data import DataSpec
 from ancestral.models.network import Encoding, Network
 
 Predicts = Literal["same", "next"]
+# where an operator's weight is among its arguments, and the axis of its outputs
+_MULTIPLIED = {
+    "aten.linear": (1, 0),
+    "aten.conv1d": (1, 0),
+    "aten.conv2d": (1, 0),
+    "aten.convolution": (1, 0),
+    "aten.conv_transpose1d": (1, 1),
+    "aten.conv_transpose2d": (1, 1),
+    "aten.mm": (1, -1),
+    "aten.matmul": (1, -1),
+    "aten.addmm": (2, -1),
+}
 Start = int | Literal["zeros", "unscored"]
 
 
@@ -99,6 +111,21 @@ class GraphNetwork(Network):
     @property
     def structure(self) -> str:
         return f"{self.module.structure} {self.ends}"
+
+    def products(self) -> Iterator[tuple[Tensor, int]]:
+        """The constants that products multiply by, once each, with the axis of their outputs."""
+        found: dict[str, int] = {}
+        for node in self.module.graph.nodes:
+            at, axis = _MULTIPLIED.get(node.packet, (None, 0))
+            ref = None if at is None else node.args[at]
+            if node.packet == "aten.convolution" and node.args[6]:  # transposed
+                axis = 1
+            if isinstance(ref, Ref) and ref.name in self.module.graph.constants:
+                found.setdefault(ref.name, axis)
+        parameters = dict(self.module.named_parameters())
+        for name, axis in found.items():
+            if name in parameters and parameters[name].dim() > 1:
+                yield parameters[name], axis % parameters[name].dim()
 
     def encode(self, codes: Tensor) -> Tensor:
         ends = self.ends

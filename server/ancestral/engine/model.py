@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from ancestral.engine import conditions as conditioning
 from ancestral.engine.addressed import Addressed, Condition
 from ancestral.engine.sampling import Chunk, Samples, bits_per_dim, collect, drive, fresh_seed
 from ancestral.engine.scoring import Score, checked_item, item_list, score_of
+from ancestral.models.rounding import Precision
 from ancestral.runtimes.base import Sampling
 from ancestral.runtimes.embedder import chosen_layer, embed
 from ancestral.settings import Settings
@@ -30,19 +31,22 @@ def load(
     root: str | Path | None = None,
     version: int | None = None,
     runtime: str | None = None,
+    weights: str | None = None,
 ) -> Model:
     """The model NAME, NAME/VERSION or at a package's folder; `root` defaults to the settings'.
 
     `runtime` is what samples where a program has been derived and it has all that the program
-    needs; it defaults to the settings', too.
+    needs; `weights` what its matrices are rounded to, for sampling and scoring alike. Both default
+    to the settings', `weights` then to the package's own.
 
     Raises PackageError naming the file at fault.
     """
+    given = Settings.from_env(weights=weights)
     path = Path(name_or_path)
-    if root is None and (path / "model.json").is_file():
-        return Model(load_package(path), runtime)
-    folder = Settings.from_env().models if root is None else Path(root)
-    return Model(load_package(find(str(name_or_path), folder, version)), runtime)
+    if root is not None or not (path / "model.json").is_file():
+        folder = given.models if root is None else Path(root)
+        path = find(str(name_or_path), folder, version)
+    return Model(load_package(path, cast(Precision, given.weights) or None), runtime)
 
 
 class Model(Addressed):

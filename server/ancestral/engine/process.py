@@ -38,7 +38,7 @@ def new_worker(
     """A worker that loads the packages of the settings."""
     return Worker(
         queue,
-        loader or package_loader(settings.models, settings.runtime),
+        loader or package_loader(settings.models, settings.runtime, settings.weights),
         WorkerMetrics(registry),
         Limits(slots=settings.slots, slot_bytes=settings.slot_memory_bytes),
         preload=labels(settings),

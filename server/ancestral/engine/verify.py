@@ -28,10 +28,12 @@ from ancestral.engine.parity import (
     step_params,
 )
 from ancestral.engine.probe import FLOAT32_LIMIT, FLOAT64_LIMIT, Check, Probe
+from ancestral.engine.rounded import rounding
 from ancestral.engine.runtimes import RuntimeKind
 from ancestral.models.data import whole_frames
 from ancestral.runtimes.base import SlotRequest
 from ancestral.runtimes.reference import Batch, ReferenceRuntime
+from ancestral.train.splits import Split
 
 ARITHMETIC_LIMIT = 1.05  # of one forward pass
 OPEN_SITES = 256  # of items of open length
@@ -54,11 +56,21 @@ class Report:
         return asdict(self) | {"ok": self.ok}
 
 
-def verify(model: Model, kind: RuntimeKind = "reference", sites: int | None = None) -> Report:
-    """All checks, one after the other; `sites` is the length of items of open length."""
+def verify(
+    model: Model,
+    kind: RuntimeKind = "reference",
+    sites: int | None = None,
+    items: Split | None = None,
+) -> Report:
+    """All checks, one after the other; `sites` is the length of items of open length.
+
+    What rounded weights cost is measured on `items`, or on some that are drawn for it.
+    """
     start = time.perf_counter()
     length = _length(model, sites)
     checks = tuple(run_checks(model, kind, length))
+    if model.package.weights != "float32":
+        checks = (*checks, rounding(model, length, items))
     derived = kind != "naive" and all(c.ok for c in checks if c.name.startswith("derived"))
     return Report(
         model=f"{model.name}/{model.version}",

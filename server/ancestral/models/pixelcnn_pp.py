@@ -193,11 +193,18 @@ class Conv(nn.Conv2d):
         aside = (width // 2, width // 2) if width % 2 else (width - 1, 0)
         self.margins = (*aside, height - 1, 0)
 
+    def normed(self) -> Tensor:
+        """The weights that are applied."""
+        if self.gain is None:
+            return self.weight
+        return self.weight * (self.gain / lengths(self.weight, 0))[:, None, None, None]
+
+    def settle(self) -> None:
+        """Make the weights that are applied parameters of their own."""
+        self.weight, self.gain = nn.Parameter(self.normed(), requires_grad=False), None
+
     def forward(self, x: Tensor) -> Tensor:
-        weight = self.weight
-        if self.gain is not None:
-            weight = weight * (self.gain / lengths(weight, 0))[:, None, None, None]
-        return F.conv2d(F.pad(x, self.margins), weight, self.bias, self.stride)
+        return F.conv2d(F.pad(x, self.margins), self.normed(), self.bias, self.stride)
 
 
 class Grow(nn.ConvTranspose2d):
@@ -208,12 +215,19 @@ class Grow(nn.ConvTranspose2d):
         self.gain = nn.Parameter(lengths(self.weight, 1)) if norm else None
         self.left = kernel[1] // 2 if kernel[1] % 2 else 0
 
+    def normed(self) -> Tensor:
+        """The weights that are applied."""
+        if self.gain is None:
+            return self.weight
+        return self.weight * (self.gain / lengths(self.weight, 1))[None, :, None, None]
+
+    def settle(self) -> None:
+        """Make the weights that are applied parameters of their own."""
+        self.weight, self.gain = nn.Parameter(self.normed(), requires_grad=False), None
+
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
-        weight = self.weight
-        if self.gain is not None:
-            weight = weight * (self.gain / lengths(weight, 1))[None, :, None, None]
         height, width = 2 * x.shape[2], 2 * x.shape[3]
-        whole = F.conv_transpose2d(x, weight, self.bias, 2, 0, self.output_padding)
+        whole = F.conv_transpose2d(x, self.normed(), self.bias, 2, 0, self.output_padding)
         return whole[:, :, :height, self.left : self.left + width]
 
 

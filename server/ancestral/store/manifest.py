@@ -16,6 +16,7 @@ from ancestral.media.midi import Midi as MidiCodec
 from ancestral.models.axes import Layout
 from ancestral.models.data import DataSpec
 from ancestral.models.network import Encoding, ParamsLayout
+from ancestral.models.rounding import Precision
 from ancestral.store.condition import Condition
 from ancestral.store.part import Finite, Label, Part, Positive
 
@@ -208,6 +209,7 @@ class Manifest(Part):
     input_encoding: Encoding
     params_layout: ParamsLayout | None = None  # of a family
     graph: GraphEnds | None = None  # of the family `graph`
+    weights: Precision | None = None  # of the matrices, where nobody asks for another: float32
     reference: Reference | None = None
     provenance: Provenance
 

@@ -24,6 +24,7 @@ from ancestral.likelihoods.base import Likelihood
 from ancestral.models.axes import Layout
 from ancestral.models.data import ConditionSpec, DataSpec
 from ancestral.models.network import Network
+from ancestral.models.rounding import Precision, round_weights
 from ancestral.store.errors import PackageError
 from ancestral.store.graph_file import graph_text, read_graph
 from ancestral.store.manifest import NAME, GraphEnds, Manifest
@@ -44,6 +45,7 @@ class Package:
     data: DataSpec
     conditions: tuple[ConditionSpec, ...]
     order: npt.NDArray[np.int64] | None  # rank -> position; None: raster, time, or an ensemble
+    weights: Precision = "float32"  # to which the network's matrices are rounded
 
     def for_order(self, name: str) -> Package:
         """An ensemble under one of its orders. Raises KeyError."""
@@ -242,12 +244,17 @@ def _frames(condition: ConditionSpec, grid: Sequence[int]) -> Sequence[int]:
     return [-(-grid[0] // condition.hop)] if condition.kind == "series" else grid
 
 
-def load_package(path: Path | str) -> Package:
-    """Load the package folder `path`, every tensor checked. Raises PackageError naming the file."""
+def load_package(path: Path | str, weights: Precision | None = None) -> Package:
+    """Load the package folder `path`, every tensor checked. Raises PackageError naming the file.
+
+    `weights` is the precision of its matrices, the manifest's where None; see `models.rounding`.
+    """
     path = Path(path)
     manifest = read_manifest(path)
     network, likelihood = build(manifest, path / MANIFEST)
     load_weights(network, path / WEIGHTS)
+    weights = weights or manifest.weights or "float32"
+    round_weights(network, weights)
     order = manifest.permutation
     return Package(
         path=path,
@@ -257,6 +264,7 @@ def load_package(path: Path | str) -> Package:
         data=manifest.data.spec,
         conditions=tuple(condition.spec for condition in manifest.conditions),
         order=None if order is None else np.asarray(order, dtype=np.int64),
+        weights=weights,
     )
 
 

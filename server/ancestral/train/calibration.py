@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from ancestral.models.data import ConditionSpec
 from ancestral.models.network import Network
 from ancestral.runtimes.scorer import scorer_of
-from ancestral.store.manifest import Reference
+from ancestral.store.manifest import Manifest, Reference
 from ancestral.store.package import CARD, WEIGHTS, load_package, save_package
 from ancestral.train.datasets import DataError, Split, files_of, measured, read_items
 
@@ -82,6 +82,22 @@ def score(
     return HeldOut(nats, dimensions)
 
 
+def reference_items(manifest: Manifest, data: Path) -> Split:
+    """The files under `data` as items of a package, a series measured of each.
+
+    Raises DataError.
+    """
+    files = files_of(data)
+    if len(files) < LEAST:
+        raise DataError(f"{data}: holds {len(files)} items; a reference needs {LEAST}")
+    series = tuple(
+        measured(condition, files, manifest.data)
+        for condition in manifest.conditions
+        if condition.kind != "label"
+    )
+    return Split(read_items(files, manifest.data), series)
+
+
 def calibrate(path: Path, data: Path, *, progress: bool = True) -> Reference:
     """Make the scores of the files under `data` the reference of the package folder `path`.
 
@@ -90,15 +106,7 @@ def calibrate(path: Path, data: Path, *, progress: bool = True) -> Reference:
     PackageError for a broken package.
     """
     package = load_package(path)
-    files = files_of(data)
-    if len(files) < LEAST:
-        raise DataError(f"{data}: holds {len(files)} items; a reference needs {LEAST}")
-    series = tuple(
-        measured(condition, files, package.manifest.data)
-        for condition in package.manifest.conditions
-        if condition.kind != "label"
-    )
-    split = Split(read_items(files, package.manifest.data), series)
+    split = reference_items(package.manifest, data)
     scores = score(package.network, package.conditions, split, progress=progress)
     reference = scores.reference(
         open_length=not package.data.shape,
