@@ -38,7 +38,11 @@ def test_files_are_scored_and_nothing_is_repeated(
     lines.append(score(6, {"path": "absent.npy"}))
     source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     write(source, lines[:4])
-    assert run("batch", source, target, "--models", small_store).status == 0
+    done = run("batch", source, target, "--models", small_store, "--json")
+    assert done.status == 0
+    assert done.json == {
+        "output": str(target), "requests": 4, "already_answered": 0, "failed": 0
+    }  # fmt: skip
     first = read(target)
     assert sorted(line["custom_id"] for line in first) == ["s0", "s1", "s2", "s3"]
     model = ancestral.load("tiny-wavenet", root=small_store)

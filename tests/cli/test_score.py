@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,34 @@ def test_fit_is_said(run: Run, small_store: Path, tmp_path: Path) -> None:
         "reduced colour to BT.601 luma",
         "resized 50×40 to 5×4 (antialiased bicubic)",
     ]
+
+
+def test_folders_csv_and_maps(run: Run, small_store: Path, image: Path, tmp_path: Path) -> None:
+    """The table is written file by file; a map lies where its file lies."""
+    for name in ("a", "deep/b", "deep/broken"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / f"{name}.png").write_bytes(image.read_bytes())
+    (tmp_path / "in" / "deep" / "broken.png").write_bytes(b"no picture")
+    table, maps = tmp_path / "out.csv", tmp_path / "maps"
+    options = ("--csv", table, "--map", maps, "--models", small_store)
+    found = run("score", "tiny-pixelcnn", tmp_path / "in", "-r", "-c", "label=0,1,2", *options)
+    assert found.status == 1
+    assert "2 scored, 1 failed" in found.out
+    with table.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [Path(row["file"]).stem for row in rows] == ["a", "b", "broken"]
+    model = ancestral.load("tiny-pixelcnn", small_store)
+    for row, label in zip(rows[:2], (0, 1), strict=True):
+        (expected,) = model.log_prob(ITEM[None], {"label": label})
+        assert float(row["log_prob"]) == pytest.approx(expected.log_prob)
+    assert "PNG" in rows[2]["error"]
+    assert (maps / "a.png").is_file()
+    assert rows[1]["map"] == str(maps / "deep" / "b.png")
+    one = run("score", "tiny-pixelcnn", tmp_path / "in", "-c", "label=0", *options[4:], "--json")
+    assert [Path(result["file"]).stem for result in one.json["results"]] == ["a"]
+    few = run("score", "tiny-pixelcnn", tmp_path / "in", "-r", "-c", "label=0,1", *options[4:])
+    assert few.status == 2
+    assert "one or 3 values are expected" in few.err
 
 
 def test_a_missing_condition_is_an_error(run: Run, small_store: Path, image: Path) -> None:

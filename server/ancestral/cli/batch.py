@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ancestral.cli.output import FAILED, Models, people, progress
+from ancestral.cli.output import FAILED, Json, Models, emit, people
+from ancestral.progress import bar
 from ancestral.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def batch(
         typer.Option(metavar="URL", help="redis://HOST:PORT/DB of a fleet that does the work."),
     ] = None,
     slots: Annotated[int | None, typer.Option(help="Running batch of one model.")] = None,
+    json: Json = False,
 ) -> None:
     """Score, embed and sample by a file of requests; run again, it goes on where it stopped.
 
@@ -42,9 +44,19 @@ def batch(
     settings = Settings.from_env(models=models, broker=broker, slots=slots)
     plan = _plan(input)
     before = _finished(output)
-    failed = before.failed + asyncio.run(_run(settings, input, output, plan, before))
-    if failed:
+    failed = before.failed + asyncio.run(_run(settings, input, output, plan, before, json))
+    if json:
+        emit(
+            {
+                "output": output,
+                "requests": plan.lines,
+                "already_answered": len(before.ids),
+                "failed": failed,
+            }
+        )
+    elif failed:
         people().print(f"{failed} of {plan.lines} requests failed; {output} says why")
+    if failed:
         raise typer.Exit(FAILED)
 
 
@@ -105,7 +117,7 @@ def _finished(output: Path) -> _Finished:
 
 
 async def _run(
-    settings: Settings, input: Path, output: Path, plan: _Plan, before: _Finished
+    settings: Settings, input: Path, output: Path, plan: _Plan, before: _Finished, quiet: bool
 ) -> int:
     """Answer what is left; how many of it failed."""
     from prometheus_client import CollectorRegistry
@@ -135,12 +147,12 @@ async def _run(
     key = hashlib.sha256(str(output.resolve()).encode()).hexdigest() if settings.broker else ""
     failed = 0
     try:
-        with output.open("ab", buffering=0) as file, progress() as bar:
-            task = bar.add_task(str(input), total=plan.lines, completed=len(before.ids))
+        with output.open("ab", buffering=0) as file, bar("requests", quiet=quiet) as display:
+            task = display.add_task(str(input), total=plan.lines, completed=len(before.ids))
             async for found in answers(services, _left(input, before.ids), key):
                 file.write(codec.dumps(found).encode() + b"\n")
                 failed += found["response"]["status_code"] != 200
-                bar.advance(task)
+                display.advance(task)
     finally:
         if worker is not None:
             worker.stop()

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ancestral.cli.output import FAILED, Json, Models, emit, people, progress, say, settings
+from ancestral.cli.complete import model_names, runtimes
+from ancestral.cli.output import FAILED, Json, Models, emit, people, say, settings
+from ancestral.progress import bar
 from ancestral.settings import RUNTIMES
 
 if TYPE_CHECKING:
@@ -35,7 +37,11 @@ app = typer.Typer(cls=_Group, help="Time sampling beside scoring, or a server un
 def models_(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[MODEL]…", help="All packages where neither model nor network."),
+        typer.Argument(
+            metavar="[MODEL]…",
+            help="All packages where neither model nor network.",
+            autocompletion=model_names,
+        ),
     ] = None,
     network: Annotated[
         list[str] | None,
@@ -47,7 +53,10 @@ def models_(
     ] = None,
     runtime: Annotated[
         list[str] | None,
-        typer.Option(help=f"{', '.join(RUNTIMES)}; repeatable [default: the settings']."),
+        typer.Option(
+            help=f"{', '.join(RUNTIMES)}; repeatable [default: the settings'].",
+            autocompletion=runtimes,
+        ),
     ] = None,
     batch: Annotated[
         list[int] | None, typer.Option(min=1, help="Batch size; repeatable [default: 1, 16].")
@@ -104,19 +113,19 @@ def models_(
         wanted = [entry.name for entry in list_packages(root)]
     rows: list[Row] = []
     contests: list[Contest] = []
-    with progress(json) as bar:
-        task = bar.add_task("", total=(len(wanted) + len(networks)) * len(sizes) * len(kinds))
+    with bar("timings", quiet=json) as display:
+        task = display.add_task("", total=(len(wanted) + len(networks)) * len(sizes) * len(kinds))
         for name in [*wanted, *networks]:
-            bar.update(task, description=name)
+            display.update(task, description=name)
             random = name in networks
             loaded = random_network(name) if random else load(name, root)
             length = loaded.manifest.data.length
             most = None if length is None else min(sites or 4000, length.maximum)
             for row in measure(loaded, found, sizes, kinds, sites=most, window=seconds):
                 rows.append(row)
-                bar.advance(task)
+                display.advance(task)
             if peers and random:
-                bar.update(task, description=f"{name}: peers")
+                display.update(task, description=f"{name}: peers")
                 contests += _contests(name, loaded, kinds, sizes, clock)
     if plot is not None:
         from ancestral.bench.plot import plot as draw

@@ -10,18 +10,19 @@ import typer
 from ancestral.cli.output import (
     Conditions,
     Json,
+    ModelName,
     Models,
     condition,
     emit,
-    progress,
     say,
     settings,
     values,
 )
+from ancestral.progress import bar
 
 
 def embed(
-    model: Annotated[str, typer.Argument(help="NAME or NAME/VERSION.")],
+    model: ModelName,
     files: Annotated[list[Path], typer.Argument(help="PNG, JPEG, WAV, NPY or JSON files.")],
     layer: Annotated[
         int | None, typer.Option(min=1, help="Hidden state after that many layers [default: half].")
@@ -45,8 +46,8 @@ def embed(
     given = values(given, loaded.manifest)
     codec = loaded.manifest.data.media_codec
     items = []
-    with progress(json) as bar:
-        for file in bar.track(files, description=f"reading for {loaded.name}"):
+    with bar("files", quiet=json) as display:
+        for file in display.track(files, description=f"reading for {loaded.name}"):
             items.append(decode(file.read_bytes(), None, loaded.data, codec, fit=fit)[0])
     found = loaded.embed(items, given, layer=layer)
     if output is not None:

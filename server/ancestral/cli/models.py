@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ancestral.cli.output import Json, Models, emit, say, settings
+from ancestral.cli.output import Json, ModelName, Models, emit, say, settings
 
 if TYPE_CHECKING:
     from ancestral.store import Manifest
@@ -50,7 +50,7 @@ def list_(models: Models = None, json: Json = False) -> None:
 
 @app.command()
 def show(
-    model: Annotated[str, typer.Argument(help="NAME or NAME/VERSION.")],
+    model: ModelName,
     models: Models = None,
     json: Json = False,
 ) -> None:

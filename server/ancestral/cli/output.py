@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
+from ancestral.cli.complete import model_names, runtimes
 from ancestral.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,6 +24,11 @@ REFUSED = 2  # bad input; nothing was done
 PIPE_COLUMNS = 200  # at most, where there is no terminal to ask
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, nothing else.")]
+ModelName = Annotated[str, typer.Argument(help="NAME or NAME/VERSION.", autocompletion=model_names)]
+ModelNames = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[MODEL]…", help="All packages where none.", autocompletion=model_names),
+]
 Models = Annotated[
     Path | None,
     typer.Option("--models", help="Folder of model packages [default: the shipped ones]."),
@@ -43,6 +39,7 @@ RuntimeOption = Annotated[
         "--runtime",
         metavar="NAME",
         help="native, reference or naive; the next of them where one does not know a model.",
+        autocompletion=runtimes,
     ),
 ]
 WeightsOption = Annotated[
@@ -136,21 +133,3 @@ def values(given: dict[str, Any] | None, manifest: Manifest) -> dict[str, Any] |
         name: read_condition(value, name, manifest) if isinstance(value, bytes) else value
         for name, value in given.items()
     }
-
-
-@contextmanager
-def progress(quiet: bool = False) -> Iterator[Progress]:
-    """A progress bar with count, elapsed and remaining time; none where output is for machines."""
-    bar = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=people(),
-        disable=quiet,
-        transient=True,
-    )
-    with bar:
-        yield bar

@@ -2,38 +2,47 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 import typer
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import Progress
 
 from ancestral.cli.output import (
     Conditions,
     Json,
+    ModelName,
     Models,
     RuntimeOption,
     WeightsOption,
     condition,
     emit,
-    progress,
+    people,
     say,
     settings,
     values,
 )
+from ancestral.progress import bar, rate
 
 if TYPE_CHECKING:
+    from ancestral.cli.watch import Canvas
     from ancestral.engine.model import Model
     from ancestral.engine.sampling import Samples
 
 EVERY = 16  # sites between two movements of the progress bar
+FRAMES = 12  # pictures a second of what is watched
 
 
 def sample(
-    model: Annotated[str, typer.Argument(help="NAME or NAME/VERSION.")],
+    model: ModelName,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="PNG (a grid), WAV, MID, TXT, NPY or JSON file."),
@@ -56,6 +65,13 @@ def sample(
     order: Annotated[
         str | None, typer.Option(help="Of an ensemble: draw and score under this order.")
     ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Show the items in the terminal as they come.")
+    ] = False,
+    preview: Annotated[
+        bool | None,
+        typer.Option(help="Show the items in the terminal [default: where output is one]."),
+    ] = None,
     runtime: RuntimeOption = None,
     weights: WeightsOption = None,
     models: Models = None,
@@ -73,28 +89,34 @@ def sample(
     seed = fresh_seed() if seed is None else seed
     start = time.perf_counter()
     length = loaded.sites_of(sites, seconds, loaded.conditions_from(given, count))
-    with progress(json) as bar:
-        task = bar.add_task(f"sampling {count} of {loaded.name}", total=count * length)
-        chunks = []
-        for chunk in loaded.stream(
-            count,
-            seed,
-            given,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            order=order,
-            **({} if prefix is None else _given(loaded, prefix, keep, order)),
-            sites=sites,
-            seconds=seconds,
-            first_item=first_item,
-            every=EVERY,
-        ):
+    stream = loaded.stream(
+        count,
+        seed,
+        given,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        order=order,
+        **({} if prefix is None else _given(loaded, prefix, keep, order)),
+        sites=sites,
+        seconds=seconds,
+        first_item=first_item,
+        every=EVERY,
+    )
+    canvas = _canvas(loaded, count, length, first_item) if watch else None
+    chunks = []
+    with _display(canvas, quiet=json) as display:
+        task = display.add_task(f"sampling {count} of {loaded.name}", total=count * length)
+        for chunk in stream:
             chunks.append(chunk)
-            bar.advance(task, len(chunk.values))
+            display.advance(task, len(chunk.values))
+            if canvas is not None:
+                canvas.add(chunk)
     samples = loaded.collect(chunks, seed, given, order)
     written = _write(loaded, samples, target)
     elapsed = time.perf_counter() - start
+    if sys.stdout.isatty() and not json if preview is None else preview:
+        _show(loaded, samples, people() if json else Console())
     if json:
         emit(
             {
@@ -112,7 +134,34 @@ def sample(
         return
     names = ", ".join(str(path) for path in written)
     bits = ", ".join(f"{value:.3f}" for value in samples.bits_per_dim[:8])
-    say(f"{names}: seed {seed}, {bits} bits/dim, {count * length / elapsed:,.0f} sites/s")
+    say(f"{names}: seed {seed}, {bits} bits/dim, {rate(count * length / elapsed, 'sites')}")
+
+
+def _canvas(model: Model, count: int, sites: int, first_item: int) -> Canvas:
+    from ancestral.cli.watch import Canvas
+
+    return Canvas(model, count, sites, first_item, people())
+
+
+@contextmanager
+def _display(canvas: Canvas | None, *, quiet: bool) -> Iterator[Progress]:
+    """A progress bar, below the canvas where there is one."""
+    display = bar("sites", quiet=quiet)
+    if canvas is None:
+        with display:
+            yield display
+        return
+    both = Group(canvas, display)
+    with Live(both, console=display.console, refresh_per_second=FRAMES, transient=True):
+        yield display
+
+
+def _show(model: Model, samples: Samples, console: Console) -> None:
+    from ancestral.cli.preview import preview
+
+    shown = preview(list(samples.items), model.manifest.data.media_codec, console)
+    if shown is not None:
+        console.print(shown)
 
 
 def _usual_suffix(model: Model) -> str:

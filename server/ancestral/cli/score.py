@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import os
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
@@ -13,26 +19,41 @@ from ancestral.cli.output import (
     FAILED,
     Conditions,
     Json,
+    ModelName,
     Models,
     WeightsOption,
     condition,
     emit,
-    progress,
+    people,
     say,
     settings,
     values,
 )
+from ancestral.progress import bar
 
 if TYPE_CHECKING:
+    from ancestral.engine.files import FileScore
     from ancestral.engine.model import Model
-    from ancestral.engine.scoring import Score
+
+COLUMNS = (
+    "file", "log_prob", "bits_per_dim", "dimensions", "percentile", "reference_n", "marginal",
+    "fit", "map", "error",
+)  # fmt: skip
 
 
 def score(
-    model: Annotated[str, typer.Argument(help="NAME or NAME/VERSION.")],
+    model: ModelName,
     files: Annotated[
-        list[Path], typer.Argument(help="PNG, JPEG, WAV, MIDI, TXT, NPY or JSON files.")
+        list[Path],
+        typer.Argument(help="PNG, JPEG, WAV, MIDI, TXT, NPY or JSON files, or folders of them."),
     ],
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="Also the folders in a folder.")
+    ] = False,
+    csv_: Annotated[
+        Path | None,
+        typer.Option("--csv", help="File with a line for each file, written as they are scored."),
+    ] = None,
     conditions: Conditions = None,
     marginal: Annotated[bool, typer.Option(help="Sum over labels that are not given.")] = False,
     fit: Annotated[bool, typer.Option(help="Resize, resample or round what does not fit.")] = False,
@@ -40,8 +61,12 @@ def score(
         str | None, typer.Option(help="Of an ensemble: score under this order alone.")
     ] = None,
     map_: Annotated[
-        Path | None, typer.Option("--map", help="Folder for heat maps of surprise, FILE.png.")
+        Path | None,
+        typer.Option("--map", help="Folder for heat maps of surprise; subfolders as the files'."),
     ] = None,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Show the files and their surprise in the terminal.")
+    ] = False,
     weights: WeightsOption = None,
     models: Models = None,
     json: Json = False,
@@ -51,64 +76,105 @@ def score(
     A file that cannot be scored fails alone; the exit status is then 1.
     """
     given = condition(conditions)
+    from ancestral.engine.files import score_files
     from ancestral.engine.model import load
+    from ancestral.media import listed
 
+    paths = listed(files, recursive=recursive)
     loaded = load(model, settings(models).models, weights=weights).under(order)
     given = values(given, loaded.manifest)
-    results = []
-    with progress(json) as bar:
-        for file in bar.track(files, description=f"scoring with {loaded.name}"):
-            results.append(_one(loaded, file, given, marginal, fit, map_))
+    results, pictures = [], []
+    with bar("files", quiet=json) as display, _table_file(csv_) as write:
+        task = display.add_task(f"scoring with {loaded.name}", total=len(paths))
+        for found in score_files(loaded, paths, given, marginal=marginal, fit=fit):
+            result = _result(found)
+            if map_ is not None and found.score is not None:
+                result["map"] = _write_map(loaded, found, map_, _base(files))
+            if preview:
+                pictures.append(_picture(loaded, found))
+            write(result)
+            results.append(result)
+            display.advance(task)
+    if preview:
+        (people() if json else Console()).print(*pictures, sep="\n")
     if json:
         emit({"model": f"{loaded.name}/{loaded.version}", "results": results})
-    else:
+    elif csv_ is None:
         say(_table(results))
+    else:
+        say(_summary(results, csv_))
     if any("error" in result for result in results):
         raise typer.Exit(FAILED)
 
 
-def _one(
-    model: Model,
-    file: Path,
-    given: dict[str, Any] | None,
-    marginal: bool,
-    fit: bool,
-    maps: Path | None,
-) -> dict[str, Any]:
-    from ancestral.media import MediaError, declared, decode
-
-    try:
-        body = file.read_bytes()
-        codec = model.manifest.data.media_codec
-        item, steps = decode(body, declared(file), model.data, codec, fit=fit)
-    except (MediaError, OSError) as error:
-        return {"file": str(file), "error": str(error)}
-    found = model.log_prob([item], given, marginal)[0]
-    result = {
-        "file": str(file),
-        "log_prob": found.log_prob,
-        "bits_per_dim": found.bits_per_dim,
-        "dimensions": found.dimensions,
-        "percentile": found.percentile,
-        "reference_n": found.reference_n,
-        "marginal": found.marginalised,
-        "fit": steps,
+def _result(found: FileScore) -> dict[str, Any]:
+    score = found.score
+    if score is None:
+        return {"file": str(found.file), "error": found.error}
+    return {
+        "file": str(found.file),
+        "log_prob": score.log_prob,
+        "bits_per_dim": score.bits_per_dim,
+        "dimensions": score.dimensions,
+        "percentile": score.percentile,
+        "reference_n": score.reference_n,
+        "marginal": score.marginalised,
+        "fit": found.fit,
     }
-    if maps is not None:
-        maps.mkdir(parents=True, exist_ok=True)
-        picture = maps / f"{file.stem}.png"
-        picture.write_bytes(_heat_map(model, found))
-        result["map"] = str(picture)
-    return result
 
 
-def _heat_map(model: Model, found: Score) -> bytes:
+def _base(files: Sequence[Path]) -> Path:
+    """The folder below which the files lie."""
+    folders = [path if path.is_dir() else path.parent for path in files]
+    return Path(os.path.commonpath([folder.absolute() for folder in folders]))
+
+
+def _write_map(model: Model, found: FileScore, maps: Path, base: Path) -> str:
+    """The file's surprise as a picture, where the file lies among the others."""
+    from ancestral.engine.scoring import by_place
     from ancestral.media import heat_map_png
 
-    if model.data.kind == "image":
-        channels, height, width = model.data.shape
-        return heat_map_png(found.per_dim.T.reshape(channels, height, width))
-    return heat_map_png(found.per_dim[:, 0])
+    assert found.score is not None
+    name = found.file.absolute().relative_to(base)
+    picture = maps / name.with_suffix(".png")
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    picture.write_bytes(heat_map_png(by_place(found.score.per_dim, model.data)))
+    return str(picture)
+
+
+def _picture(model: Model, found: FileScore) -> RenderableType:
+    from ancestral.cli.preview import surprise
+    from ancestral.engine.scoring import by_place
+
+    if found.score is None or found.item is None:
+        return f"{escape(str(found.file))}: [red]{escape(found.error)}[/]"
+    log_prob = by_place(found.score.per_dim, model.data)
+    codec = model.manifest.data.media_codec
+    return Group(escape(str(found.file)), surprise(found.item, log_prob, codec, Console()))
+
+
+@contextmanager
+def _table_file(file: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """What writes a result to a CSV file at once, so that a run broken off leaves its results."""
+    if file is None:
+        yield lambda result: None
+        return
+    with file.open("w", newline="", encoding="utf-8") as opened:
+        writer = csv.DictWriter(opened, COLUMNS)
+        writer.writeheader()
+
+        def write(result: dict[str, Any]) -> None:
+            writer.writerow(result | {"fit": "; ".join(result.get("fit", ()))})
+            opened.flush()
+
+        yield write
+
+
+def _summary(results: list[dict[str, Any]], file: Path) -> str:
+    scored = [result["bits_per_dim"] for result in results if "error" not in result]
+    failed = len(results) - len(scored)
+    mean = f", {statistics.fmean(scored):.4f} bits/dim in the mean" if scored else ""
+    return f"{file}: {len(scored)} scored, {failed} failed{mean}"
 
 
 def _table(results: list[dict[str, Any]]) -> Table:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ancestral.cli.output import Json, Models, emit, say, settings
+from ancestral.cli.output import Json, ModelName, Models, emit, say, settings
 
 
 def train(
@@ -36,7 +36,7 @@ def train(
 
 
 def calibrate(
-    model: Annotated[str, typer.Argument(help="NAME or NAME/VERSION.")],
+    model: ModelName,
     data: Annotated[Path, typer.Option(help="Folder of held-out normal PNGs or WAVs.")],
     models: Models = None,
     json: Json = False,

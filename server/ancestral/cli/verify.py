@@ -12,23 +12,22 @@ from rich.table import Table
 from ancestral.cli.output import (
     FAILED,
     Json,
+    ModelNames,
     Models,
     RuntimeOption,
     WeightsOption,
     emit,
-    people,
     say,
     settings,
 )
+from ancestral.progress import bar
 
 if TYPE_CHECKING:
     from ancestral.engine.verify import Report
 
 
 def verify(
-    names: Annotated[
-        list[str] | None, typer.Argument(metavar="[MODEL]…", help="All packages where none.")
-    ] = None,
+    names: ModelNames = None,
     naive: Annotated[bool, typer.Option(help="Check the naive sampler instead.")] = False,
     runtime: RuntimeOption = None,
     weights: WeightsOption = None,
@@ -51,15 +50,19 @@ def verify(
     from ancestral.train.calibration import reference_items
 
     root = settings(models).models
+    wanted = names or [entry.name for entry in list_packages(root)]
     reports = []
-    for name in names or [entry.name for entry in list_packages(root)]:
-        with people().status(f"verifying {name}"):
+    with bar("packages", quiet=json) as display:
+        task = display.add_task("", total=len(wanted))
+        for name in wanted:
+            display.update(task, description=f"verifying {name}")
             loaded = load(name, root, runtime=runtime, weights=weights)
             items = None if data is None else reference_items(loaded.manifest, data)
-            report = checks.verify(loaded, "naive" if naive else loaded.kind, sites, items)
-        reports.append(report)
-        if not json:
-            say(_table(report))
+            kind = "naive" if naive else loaded.kind
+            reports.append(checks.verify(loaded, kind, sites, items))
+            display.advance(task)
+            if not json:
+                say(_table(reports[-1]))
     if json:
         emit([report.to_json() for report in reports])
     if not all(report.ok for report in reports):

@@ -57,6 +57,27 @@ def tensors(
     return tuple(found)
 
 
+def per_item(
+    specs: Sequence[ConditionSpec],
+    condition: Mapping[str, Any] | None,
+    chosen: Sequence[int],
+    count: int,
+) -> dict[str, Any] | None:
+    """The condition of the items `chosen` of `count`, where labels may be listed for all of them.
+
+    Raises ConditionError where a list is not as long.
+    """
+    if condition is None:
+        return None
+    labels = {spec.name: spec for spec in specs if spec.kind == "label"}
+    found = dict(condition)
+    for name, value in condition.items():
+        if name in labels and isinstance(value, Sequence) and not isinstance(value, str):
+            _check_count(labels[name], len(value), count)
+            found[name] = value if len(value) == 1 else [value[index] for index in chosen]
+    return found
+
+
 def sites_of(specs: Sequence[ConditionSpec], rows: Sequence[torch.Tensor | None]) -> int | None:
     """The sites that the first series covers; None where there is no series."""
     for spec, row in zip(specs, rows, strict=True):

@@ -53,6 +53,11 @@ def score_of(
     )
 
 
+def by_place(per_dim: npt.NDArray[np.float64], data: DataSpec) -> npt.NDArray[np.float64]:
+    """A map [S, C] as an item is: an image's [C, H, W], else [T]."""
+    return np.asarray(data.from_sites(torch.from_numpy(per_dim)[None])[0])
+
+
 def percentile(score: float, reference: npt.NDArray[np.float64]) -> float | None:
     """Share of the reference scores below this one, 0-100; None without a reference."""
     if len(reference) == 0:

@@ -34,12 +34,17 @@ def encode_png(
     items: Sequence[Codes], codec: Levels | Palette, columns: int | None = None
 ) -> bytes:
     """Items [C, H, W] as one PNG: the image itself for one, a near-square grid for several."""
+    return _png(sheet(items, codec, columns))
+
+
+def sheet(items: Sequence[Codes], codec: Levels | Palette, columns: int | None = None) -> Pixels:
+    """The pixels [1 or 3, H, W] that `encode_png` writes. Raises MediaError."""
     if not items:
         raise MediaError("there are no items to draw")
     pictures = [codec.decode(item) for item in items]
     if pictures[0].shape[0] not in (1, 3):
         raise MediaError(f"items of shape {shape_text(items[0].shape)} have no PNG; ask for NPY")
-    return _png(pictures[0] if len(pictures) == 1 else _grid(pictures, columns))
+    return pictures[0] if len(pictures) == 1 else _grid(pictures, columns)
 
 
 def _grid(pictures: Sequence[Pixels], columns: int | None) -> Pixels:
@@ -69,7 +74,16 @@ def _png(pixels: Pixels) -> bytes:
 def heat_map_png(
     log_prob: npt.NDArray[np.float64], limits: tuple[float, float] | None = None
 ) -> bytes:
+    """`heat_map_pixels` as a PNG file."""
+    return _png(heat_map_pixels(log_prob, limits))
+
+
+def heat_map_pixels(
+    log_prob: npt.NDArray[np.float64], limits: tuple[float, float] | None = None
+) -> Pixels:
     """Surprise (−log p, nats) of each site as colour: dark is expected, bright is surprising.
+
+    Pixels [3, H, W].
 
     `log_prob` is [C, H, W] for an image (channels are summed) or [T] for a sound, drawn as a strip
     of at most 1024 columns that are means over time. `limits` are the nats of the two ends;
@@ -90,7 +104,7 @@ def heat_map_png(
     if not high > low:
         raise MediaError(f"heat map limits {low} and {high} are not ascending")
     shade = ((np.clip(surprise, low, high) - low) / (high - low) * 255.0).astype(np.uint8)
-    return _png(colour_table()[shade].transpose(2, 0, 1))
+    return colour_table()[shade].transpose(2, 0, 1)
 
 
 @cache

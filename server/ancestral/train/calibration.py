@@ -9,12 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
-from rich.progress import Progress
 from safetensors.torch import load_file
 
 from ancestral.models.data import ConditionSpec
 from ancestral.models.network import Network
+from ancestral.progress import bar
 from ancestral.runtimes.scorer import scorer_of
 from ancestral.store.manifest import Manifest, Reference
 from ancestral.store.package import CARD, WEIGHTS, load_package, save_package
@@ -65,7 +64,7 @@ def score(
     scorer = scorer_of(network, conditions)
     nats = np.zeros(len(split))
     dimensions = np.zeros(len(split), dtype=np.int64)
-    with Progress(console=Console(stderr=True), disable=not progress) as display:
+    with bar("items", quiet=not progress) as display:
         task = display.add_task("scoring", total=len(split))
         for first, size in split.runs(len(split), BATCH):
             codes, given = split.batch(range(first, first + size))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ancestral.media import MediaError, Palette, declared, decode
+from ancestral.media import MediaError, Palette, declared, decode, files_under
 from ancestral.media.decode import read_sound
 from ancestral.store.condition import Condition
 from ancestral.store.manifest import Data
@@ -23,7 +23,6 @@ __all__ = ["NAMED", "Array", "DataError", "DataSet", "Series", "Split", "load", 
 
 VARIABLE = "ANCESTRAL_DATA"  # the folder of the data sets that recipes name
 HOLD_OUT = 10  # of the user's own files, every tenth is held out
-_FILES = {".png", ".jpg", ".jpeg", ".wav", ".mid", ".txt", ".npy"}
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ def files_of(folder: Path) -> list[Path]:
     """The PNG, JPEG, WAV, MID, TXT and NPY files under a folder, by name. Raises DataError."""
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder")
-    return sorted(file for file in folder.rglob("*") if file.suffix.lower() in _FILES)
+    return files_under(folder)
 
 
 def from_folder(recipe: Recipe, folder: Path) -> DataSet:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import sys
 import time
 from pathlib import Path
 
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ancestral import likelihoods, models
 from ancestral.models.network import Network
+from ancestral.progress import bar
 from ancestral.train import datasets
 from ancestral.train.augment import augmented
 from ancestral.train.batches import Batches
@@ -108,16 +108,9 @@ class _Display:
     """A progress bar on a terminal, a line now and then elsewhere."""
 
     def __init__(self, recipe: Recipe, progress: bool) -> None:
-        self._console = Console(stderr=True)
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=self._console,
-            disable=not progress or not self._console.is_terminal,
-        )
-        self._plain = progress and not self._console.is_terminal
+        self._progress = bar("steps", quiet=not progress or not sys.stderr.isatty())
+        self._console = self._progress.console
+        self._plain = progress and not sys.stderr.isatty()
         self._name = recipe.name
         self._task = self._progress.add_task(recipe.name, total=recipe.training.steps)
         self._mean: float | None = None
@@ -131,6 +124,8 @@ class _Display:
         self._progress.stop()
 
     def report(self, step: int, bits: float, validated: float | None) -> None:
+        if self._mean is None:  # of a run that goes on, earlier steps do not count for the rate
+            self._progress.reset(self._task, completed=step)
         self._mean = bits if self._mean is None else 0.98 * self._mean + 0.02 * bits
         text = f"{self._name}: {self._mean:.4f} bits/dim"
         self._progress.update(self._task, completed=step, description=text)

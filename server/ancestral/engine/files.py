@@ -1,0 +1,59 @@
+"""Score files, many in a pass; one that cannot be read fails alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ancestral.engine.conditions import per_item
+from ancestral.engine.model import Model
+from ancestral.engine.scoring import Score
+from ancestral.media import Item, MediaError, declared, decode
+
+BATCH = 32  # files read ahead and scored together
+
+
+@dataclass(frozen=True, slots=True)
+class FileScore:
+    """A file's score, or the `error` for which it has none."""
+
+    file: Path
+    item: Item | None = None
+    score: Score | None = None
+    fit: list[str] = field(default_factory=list)  # what was done to the item
+    error: str = ""
+
+
+def score_files(
+    model: Model,
+    files: Sequence[Path],
+    condition: Mapping[str, Any] | None = None,
+    *,
+    marginal: bool = False,
+    fit: bool = False,
+) -> Iterator[FileScore]:
+    """The files' scores in their order. A condition's labels may be listed, one for each file.
+
+    Raises ConditionError.
+    """
+    for first in range(0, len(files), BATCH):
+        read = [_read(model, file, fit) for file in files[first : first + BATCH]]
+        good = [index for index, found in enumerate(read) if found.item is not None]
+        items = [read[index].item for index in good]
+        rows = [first + index for index in good]
+        given = per_item(model.conditions, condition, rows, len(files))
+        scores = model.log_prob(items, given, marginal) if items else []
+        scored: Mapping[int, Any] = dict(zip(good, scores, strict=True))
+        for index, found in enumerate(read):
+            yield FileScore(found.file, found.item, scored.get(index), found.fit, found.error)
+
+
+def _read(model: Model, file: Path, fit: bool) -> FileScore:
+    try:
+        codec = model.manifest.data.media_codec
+        item, steps = decode(file.read_bytes(), declared(file), model.data, codec, fit=fit)
+    except (MediaError, OSError) as error:
+        return FileScore(file, error=str(error))
+    return FileScore(file, item, fit=steps)

@@ -1,0 +1,52 @@
+"""Progress of what takes long, for people: done of all, rate, time passed and time left."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+
+class Rate(ProgressColumn):
+    """What is done in a second, in `unit`s; what is rarer, in a minute."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if not speed else rate(speed, self._unit), style="progress.data.speed")
+
+
+def rate(speed: float, unit: str) -> str:
+    """`speed`, a second, in three figures: '1,234 sites/s', '3.21 sites/s', '4.5 sites/min'."""
+    if speed < 0.5:
+        return f"{60 * speed:.3g} {unit}/min"
+    return f"{speed:,.0f} {unit}/s" if speed >= 100 else f"{speed:.3g} {unit}/s"
+
+
+def bar(unit: str, *, quiet: bool = False) -> Progress:
+    """A progress display on standard error, gone when it is left; `quiet`: none at all."""
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Rate(unit),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=quiet,
+        transient=True,
+    )
