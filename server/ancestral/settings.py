@@ -68,6 +68,9 @@ class Settings:
         "a worker that is silent for so long loses its jobs to others; longer than any turn",
         gt=0,
     )
+    drain_seconds: float = _setting(
+        25.0, "what runs may finish, when a process is asked to stop; then it is handed over", gt=0
+    )
     runtime: Runtime = _setting("reference", "what samples: `native`, `reference` or `naive`")
     weights: Weights = _setting(
         "", "weights are rounded to `float32`, `bf16` or `int8`; as each package says where empty"

@@ -175,4 +175,4 @@ async def _guarded(
         ended = True
     finally:
         if not ended and not keep:
-            services.cancel_soon(job)
+            services.abandoned(job)

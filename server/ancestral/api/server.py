@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import socket
 import time
 from types import FrameType
 
@@ -13,7 +15,6 @@ from ancestral.api.middleware import JsonLines
 from ancestral.api.services import Services
 from ancestral.settings import Settings
 
-DRAIN_SECONDS = 30  # running streams may finish when the process is asked to stop
 PING_SECONDS = 20  # between pings of an idle or busy socket
 PONG_SECONDS = 180  # a slow reader meets our ping only behind the data that it has yet to read
 
@@ -21,27 +22,35 @@ PONG_SECONDS = 180  # a slow reader meets our ping only behind the data that it 
 class Server(uvicorn.Server):
     """Drains before it stops: new work is refused with 503 while streams over sockets finish.
 
-    Plain requests are waited for by uvicorn itself. A second signal stops at once.
+    Plain requests are waited for by uvicorn itself, to the same end. What runs then is broken off:
+    jobs of streams go on, and their clients find them at another process. A second signal stops
+    at once.
     """
 
     def __init__(self, config: uvicorn.Config, services: Services) -> None:
         super().__init__(config)
         self._services = services
-        self._deadline = 0.0
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self._services.draining:
+        services = self._services
+        if services.draining:
+            services.drain_until = time.monotonic()
             super().handle_exit(sig, frame)
             return
-        self._services.draining = True
-        self._deadline = time.monotonic() + DRAIN_SECONDS
+        services.draining = True
+        services.drain_until = time.monotonic() + services.settings.drain_seconds
 
     async def on_tick(self, counter: int) -> bool:
-        if self._services.draining and (
-            self._services.streams == 0 or time.monotonic() > self._deadline
-        ):
+        services = self._services
+        if services.draining and (services.streams == 0 or time.monotonic() > services.drain_until):
             self.should_exit = True
         return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        left = self._services.drain_until - time.monotonic()
+        if left < math.inf:  # whole seconds, the last of which comes after `drain_until`
+            self.config.timeout_graceful_shutdown = max(0, math.floor(left)) + 1
+        await super().shutdown(sockets)
 
 
 def server(settings: Settings) -> Server:
@@ -55,7 +64,7 @@ def server(settings: Settings) -> Server:
         ws_ping_interval=PING_SECONDS,
         ws_ping_timeout=PONG_SECONDS,
         ws_per_message_deflate=False,
-        timeout_graceful_shutdown=DRAIN_SECONDS,
+        timeout_graceful_shutdown=math.ceil(settings.drain_seconds),
         access_log=False,
         log_config=None,
         server_header=False,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 import uuid
 from dataclasses import dataclass, field
 
@@ -56,13 +58,13 @@ class Services:
     metrics: ApiMetrics
     wanted: frozenset[str] = frozenset()  # names without which we are not ready
     draining: bool = False
+    drain_until: float = math.inf  # by the monotonic clock; what runs then is broken off
     streams: int = 0  # jobs being sent over sockets
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def served(self, name: str, version: int | None = None) -> Manifest:
         """The manifest of a model that a worker serves. Raises a problem naming `model`."""
-        if self.draining:
-            raise Problem(503, "Draining", "the server is about to stop", (), {"Retry-After": "5"})
+        self.require_open()
         manifest = self.catalogue.manifest(name, version)
         workers = await self.queue.workers()
         if version is None and "/" not in name:
@@ -70,6 +72,19 @@ class Services:
             manifest = self.catalogue.manifest(label)
         require_served(workers, label_of(manifest), self.wanted)
         return manifest
+
+    def require_open(self) -> None:
+        """Raise a problem where this process is about to stop."""
+        if self.draining:
+            raise Problem(503, "Draining", "the server is about to stop", (), {"Retry-After": "5"})
+
+    def abandoned(self, job: str) -> None:
+        """The client of a stream has gone: its job ends, unless it was us who broke off.
+
+        Then the job goes on, and the client finds it at another process.
+        """
+        if time.monotonic() < self.drain_until:
+            self.cancel_soon(job)
 
     async def submit(self, job: Job) -> bool:
         """Queue a job; False where it was there before. A full queue is a problem, and counted."""

@@ -3,7 +3,8 @@
 Each job has a task that reads its result stream and sends. Sending waits while the socket's buffer
 is above its high water mark (64 KiB, the transport's own), so a slow reader holds up its own socket
 only: its entries stay in the broker, bounded by admission, and the worker never waits for it. A
-closed socket cancels the jobs that it started; jobs that it had only attached to go on.
+closed socket cancels the jobs that it started; jobs that it had only attached to go on, and so do
+all where it is this process that closes it to stop.
 """
 
 from __future__ import annotations
@@ -39,6 +40,11 @@ async def stream(socket: WebSocket) -> None:
     if SUBPROTOCOL not in socket.scope.get("subprotocols", []):
         detail = f"the subprotocol {SUBPROTOCOL} is expected"
         problem = Problem(400, "Bad Request", detail, [("Sec-WebSocket-Protocol", detail)])
+        await socket.send_denial_response(respond(problem, socket.url.path))
+        return
+    try:
+        services.require_open()  # a proxy tries the next process then
+    except Problem as problem:
         await socket.send_denial_response(respond(problem, socket.url.path))
         return
     await socket.accept(subprotocol=SUBPROTOCOL)
@@ -80,7 +86,7 @@ class _Shell:
         for task in self._tasks:
             task.cancel()
         for job in self._own:
-            self._services.cancel_soon(job)
+            self._services.abandoned(job)
 
     async def _obey(self, message: str | bytes) -> None:
         command = self._connection.receive(message)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -10,7 +12,7 @@ from ancestral.cli.flags import with_settings
 from ancestral.settings import Settings
 
 
-@with_settings()
+@with_settings({"drain_seconds": "--drain"})
 def serve(
     settings: Settings,
     embedded_redis: Annotated[
@@ -24,6 +26,7 @@ def serve(
 
     Alone it is one process. With --broker it is the API only, for which `ancestral worker` works.
     """
+    _end_when_asked()
     if embedded_redis and settings.broker:
         raise ValueError("--embedded-redis and --broker exclude each other")
     settings.require_guarded()
@@ -38,18 +41,18 @@ def serve(
         run(shared)
 
 
-@with_settings({"packages": "--models", "models": "--store"}, worker=True)
+@with_settings(
+    {"packages": "--models", "models": "--store", "drain_seconds": "--drain"}, worker=True
+)
 def worker(
     settings: Settings,
     device: Annotated[str, typer.Option(help="Where networks run.")] = "cpu",
-    drain: Annotated[
-        float, typer.Option(min=0, help="Seconds to finish what runs before it is handed over.")
-    ] = 25.0,
     metrics_port: Annotated[
-        int | None, typer.Option(help="Prometheus metrics of this worker at this port.")
+        int | None, typer.Option(help="Metrics and health of this worker over HTTP at this port.")
     ] = None,
 ) -> None:
     """Work for the API processes that share a broker."""
+    _end_when_asked()
     if not settings.broker:
         raise ValueError("--broker, or ANCESTRAL_BROKER, must say where jobs come from")
     if device != "cpu":
@@ -58,4 +61,16 @@ def worker(
     from ancestral.engine.process import work
 
     set_up_logs(settings)
-    work(settings, drain_seconds=drain, metrics_port=metrics_port)
+    work(settings, metrics_port=metrics_port)
+
+
+def _end_when_asked() -> None:
+    """End on SIGTERM until the server or worker has its own way of stopping.
+
+    The first process of a container ignores a signal that it has no handler for.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 from types import FrameType
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 
 from ancestral.broker import WorkerQueue
 from ancestral.broker.connect import worker_queue
 from ancestral.engine.limits import Limits
 from ancestral.engine.metrics import WorkerMetrics
+from ancestral.engine.monitor import Monitor, Pulse
 from ancestral.engine.residents import Loader, package_loader
 from ancestral.engine.worker import Worker
 from ancestral.settings import Settings
@@ -46,10 +48,11 @@ def new_worker(
     )
 
 
-def work(settings: Settings, *, drain_seconds: float, metrics_port: int | None = None) -> None:
+def work(settings: Settings, *, metrics_port: int | None = None) -> None:
     """Work until SIGTERM or SIGINT; then finish what runs, or hand it over after some seconds.
 
-    A second signal hands over at once.
+    A second signal hands over at once. A model that is being loaded is not waited for: then the
+    process ends here.
     """
     asked, again = threading.Event(), threading.Event()
 
@@ -59,12 +62,44 @@ def work(settings: Settings, *, drain_seconds: float, metrics_port: int | None =
     for number in (signal.SIGTERM, signal.SIGINT):  # before models load
         signal.signal(number, stop)
     registry = CollectorRegistry()
-    if metrics_port is not None:
-        start_http_server(metrics_port, registry=registry)
+    monitor = None if metrics_port is None else Monitor(metrics_port, registry)
     worker = new_worker(settings, worker_queue(settings), registry)
+    if monitor is not None:
+        watch(worker, monitor, asked)
     worker.start()
     logger.info("%s works", worker.name)
     asked.wait()
     logger.info("%s drains", worker.name)
-    worker.drain(drain_seconds, again)
+    worker.drain(settings.drain_seconds, again)
     worker.stop()
+    logger.info("%s has ended", worker.name)
+    if worker.loading:
+        logging.shutdown()
+        os._exit(0)
+
+
+def watch(worker: Worker, monitor: Monitor, draining: threading.Event) -> None:
+    """Let a monitor tell of a worker.
+
+    It is live while its step counter advances, and ready from when all that it was started with
+    has loaded until it drains.
+    """
+    pulse = Pulse(lambda: worker.steps)
+    loaded = threading.Event()
+
+    def ready() -> list[str]:
+        if draining.is_set():
+            return ["draining"]
+        reasons = pulse.reasons()
+        if not loaded.is_set():
+            models = worker.told.models
+            reasons += [
+                f"{label}: {report.error or report.state}"
+                for label, report in models.items()
+                if report.state in ("loading", "failed")
+            ]
+            if worker.steps and not reasons:
+                loaded.set()
+        return reasons
+
+    monitor.live, monitor.ready = pulse.reasons, ready

@@ -123,9 +123,14 @@ class Residents:
             )
         return found
 
+    @property
+    def loading(self) -> bool:
+        """Whether a load is under way; it cannot be broken off."""
+        return any(not future.done() for future, _ in self._loading.values())
+
     def close(self) -> None:
-        """Stop loading."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        """Begin no more loads; one that is under way is not waited for."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _load(self, label: str, delivery: Delivery | None) -> None:
         self._failed.pop(label, None)

@@ -73,11 +73,17 @@ class Worker:
         self._draining = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
+        self.told = WorkerReport(self.name, 0, {})  # the last heartbeat; any thread may read it
         with contextlib.suppress(BrokerUnavailable):
             self._heartbeat()  # says what will be served
 
     def start(self) -> None:
         self._thread.start()
+
+    @property
+    def loading(self) -> bool:
+        """Whether a model is being read or compiled."""
+        return self._residents.loading
 
     def drain(self, seconds: float, hurry: threading.Event) -> None:
         """Take no more jobs; wait for those that run, for `seconds` or until there is hurry."""
@@ -223,8 +229,8 @@ class Worker:
         return 0.0
 
     def _heartbeat(self) -> None:
-        report = WorkerReport(self.name, self.steps, self._residents.report(), self._serves)
-        self._queue.renew(report)
+        self.told = WorkerReport(self.name, self.steps, self._residents.report(), self._serves)
+        self._queue.renew(self.told)
 
 
 def _admit(resident: Resident, delivery: Delivery) -> None:
