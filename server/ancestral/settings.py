@@ -75,9 +75,14 @@ class Settings:
     weights: Weights = _setting(
         "", "weights are rounded to `float32`, `bf16` or `int8`; as each package says where empty"
     )
-    slots: int = _setting(32, "running batch of one model, sequences", gt=0)
+    slots: int = _setting(
+        32, "the most sequences in one model's running batch; memory may allow fewer", gt=0
+    )
     slot_memory_bytes: ByteSize = _setting(
         ByteSize(2 * 2**30), "caches of one model's running batch", gt=0
+    )
+    memory_bytes: ByteSize = _setting(
+        ByteSize(4 * 2**30), "weights and caches of all models that a worker holds", gt=0
     )
     queue_depth: int = _setting(
         256, "jobs that may wait per model; more are refused with 429", api=True, gt=0

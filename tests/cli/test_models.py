@@ -22,6 +22,7 @@ def test_show(run: Run, small_store: Path) -> None:
     found = run("models", "show", "tiny-wavenet", "--models", small_store, "--json").json
     assert found["data"]["sample_rate"] == 1000
     assert found["path"] == str(small_store / "tiny-wavenet" / "1")
+    assert found["memory"]["cache_bytes"] == 32 * found["memory"]["bytes_per_slot"]
     assert "mu-law" in run("models", "show", "tiny-wavenet/1", "--models", small_store).out
 
 

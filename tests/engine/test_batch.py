@@ -95,8 +95,22 @@ def test_priority_comes_first(wavenet: Model, metrics: WorkerMetrics) -> None:
     assert [p.job for p in run(batch) if p.event == "done"] == [job.id for job in reversed(jobs)]
 
 
+def test_a_request_that_came_first_leaves_slots_for_others(
+    wavenet: Model, metrics: WorkerMetrics
+) -> None:
+    batch = batch_of(wavenet, metrics, slots=16)
+    large, small = sample_job(wavenet, count=64), sample_job(wavenet, sites=2)
+    batch.admit(delivered(large))
+    batch.turn(0.0)
+    assert batch.slots_in_use == 14  # all but an eighth
+    batch.admit(delivered(small))
+    batch.turn(0.0)
+    batch.turn(0.0)
+    assert events(small, batch.take())[-1] == "done"
+
+
 def test_dropping_frees_the_slots_at_once(wavenet: Model, metrics: WorkerMetrics) -> None:
-    batch = batch_of(wavenet, metrics)
+    batch = batch_of(wavenet, metrics, slots=5)
     job, other = sample_job(wavenet, count=3), sample_job(wavenet, sites=9)
     batch.admit(delivered(job))
     batch.admit(delivered(other))

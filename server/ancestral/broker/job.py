@@ -121,6 +121,7 @@ class ModelReport:
     fingerprint: str | None = None
     slots_total: int = 0
     slots_in_use: int = 0
+    bytes: int = 0  # of weights and of the caches of all slots
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ancestral.cli.output import Json, ModelName, Models, emit, say, settings
+from ancestral.cli.output import Json, ModelName, Models, RuntimeOption, emit, say, settings
 
 if TYPE_CHECKING:
+    from ancestral.settings import Settings
     from ancestral.store import Manifest
 
 app = typer.Typer(help="List and show model packages.", no_args_is_help=True)
@@ -52,14 +53,16 @@ def list_(models: Models = None, json: Json = False) -> None:
 def show(
     model: ModelName,
     models: Models = None,
+    runtime: RuntimeOption = None,
     json: Json = False,
 ) -> None:
-    """Show a package's manifest, all but its reference scores."""
+    """Show a package's manifest, all but its reference scores, and what it costs in memory."""
     from ancestral.store import find, read_manifest
 
-    path = find(model, settings(models).models)
+    found = settings(models)
+    path = find(model, found.models)
     manifest = read_manifest(path)
-    document = _summary(manifest) | {"path": str(path)}
+    document = _summary(manifest) | {"path": str(path), "memory": _memory(model, found, runtime)}
     if json:
         emit(document)
         return
@@ -67,6 +70,25 @@ def show(
     for name, value in document.items():
         table.add_row(name, escape(str(value)))
     say(table)
+
+
+def _memory(name: str, settings: Settings, runtime: str | None) -> dict[str, Any]:
+    """Bytes of a model in service under these settings; it is compiled for that."""
+    from ancestral.engine.footprint import footprint
+    from ancestral.engine.model import load
+    from ancestral.engine.process import limits
+
+    loaded = load(name, settings.models, runtime=runtime or settings.runtime)
+    found = footprint(loaded, limits(settings))
+    return {
+        "runtime": loaded.runtime,
+        "sites": loaded.default_sites,
+        "weight_bytes": found.weights,
+        "bytes_per_slot": found.slot,
+        "slots": found.slots,
+        "cache_bytes": found.caches,
+        "total_bytes": found.total,
+    }
 
 
 def _summary(manifest: Manifest) -> dict[str, Any]:

@@ -2,9 +2,13 @@
 
 Every turn has three beats: admit (free slots go to waiting items), step (all slots advance by a
 chunk that follows the clock), publish (new sites, finished jobs). A free slot goes to the highest
-priority, within it to the job that holds the fewest slots, then to the oldest: one request for a
-hundred items leaves room for a later one. An error fails the job it belongs to: where a step fails
-for the whole batch, each job is tried alone, and the others go on by replay.
+priority, within it to the job that holds the fewest slots, then to the oldest; the last eighth of
+the slots goes only to jobs that have none. So one request for a hundred items leaves room for a
+later one. An error fails the job it belongs to: where a step fails for the whole batch, each job is
+tried alone, and the others go on by replay.
+
+The number of slots follows from the memory that the limits allow and a slot's cost at the default
+length (`engine.footprint`). Longer items join while all together fit into that memory, or alone.
 """
 
 from __future__ import annotations
@@ -12,9 +16,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ancestral.broker import Delivery, Publication
+from ancestral.engine.footprint import footprint
 from ancestral.engine.limits import Limits
 from ancestral.engine.metrics import WorkerMetrics
 from ancestral.engine.model import Model
@@ -23,6 +29,7 @@ from ancestral.engine.work import Item, Work, failure, refusal, started
 from ancestral.runtimes.base import Advance, Runtime
 
 logger = logging.getLogger("ancestral.engine")
+SHARED_SLOTS = 4  # with fewer, none is kept for jobs that have none
 
 
 class RunningBatch:
@@ -36,10 +43,14 @@ class RunningBatch:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._model, self._limits, self._metrics = model, limits, metrics
+        self.footprint = footprint(model, limits)
+        self._model, self._metrics = model, metrics
+        self._limits = replace(limits, slots=self.footprint.slots)
+        self._spare = -(-self._limits.slots // 8) if self._limits.slots >= SHARED_SLOTS else 0
         self._clock, self._wall = clock, wall
         self._label = f"{model.name}/{model.version}"
-        self._runtime: Runtime = model.new_runtime(limits.slots)
+        self._runtime: Runtime = model.new_runtime(self._limits.slots)
+        self._longest = 0  # sites, since the runtime was made: its caches have grown to that
         self._works: dict[str, Work] = {}
         self._slots: dict[int, Work] = {}
         self._bytes: dict[int, int] = {}  # by slot
@@ -122,7 +133,7 @@ class RunningBatch:
 
     def abandon(self, error: Exception) -> None:
         """A fault of the batch itself: its jobs fail, and it starts anew."""
-        self._runtime = self._model.new_runtime(self._limits.slots)
+        self._runtime, self._longest = self._model.new_runtime(self._limits.slots), 0
         self._slots.clear()
         self._bytes.clear()
         for work in list(self._works.values()):
@@ -143,21 +154,36 @@ class RunningBatch:
 
     def _fill(self) -> None:
         while self._runtime.free:
-            waiting = [work for work in self._works.values() if work.waiting]
+            shared = self._runtime.free > self._spare
+            waiting = [
+                work for work in self._works.values()
+                if work.waiting and (shared or not work.running)
+            ]  # fmt: skip
             if not waiting:
                 return
             work = min(waiting, key=lambda w: (w.job.priority, len(w.running), w.arrival))
-            need = self._runtime.slot_bytes(work.request.sites)
-            if sum(self._bytes.values()) + need > self._limits.slot_bytes:
+            sites = work.request.sites
+            if not self._fits(sites):
                 if self._slots:
                     return  # its turn comes when a slot is given back
-                detail = (
-                    f"{work.request.sites} sites need {need} bytes of cache; "
-                    f"{self._limits.slot_bytes} are allowed"
-                )
-                self._fail(work, refusal(413, "The item is too large", detail, ("sites",)))
-                continue
+                need = self._runtime.slot_bytes(sites)
+                if need > self._limits.slot_bytes:
+                    detail = (
+                        f"{sites} sites need {need} bytes of cache; "
+                        f"{self._limits.slot_bytes} are allowed"
+                    )
+                    self._fail(work, refusal(413, "The item is too large", detail, ("sites",)))
+                    continue
+            self._longest = max(self._longest, sites)
             self._open(work, work.waiting.popleft())
+
+    def _fits(self, sites: int) -> bool:
+        """Whether one more item of that length finds room; each slot is as large as the longest."""
+        if not self._slots and self._longest > max(sites, self._model.default_sites):
+            self._runtime = self._model.new_runtime(self._limits.slots)  # what it grew by is freed
+            self._longest = 0
+        each = self._runtime.slot_bytes(max(sites, self._longest))
+        return (len(self._slots) + 1) * each <= self.footprint.caches
 
     def _open(self, work: Work, item: Item) -> None:
         before = self._clock()
@@ -243,7 +269,7 @@ class RunningBatch:
         """
         logger.exception("model %s: a step failed; its jobs are tried one by one", self._label)
         suspects = list(dict.fromkeys(self._slots.values()))
-        self._runtime = self._model.new_runtime(self._limits.slots)
+        self._runtime, self._longest = self._model.new_runtime(self._limits.slots), 0
         self._slots.clear()
         self._bytes.clear()
         held = {work: list(work.running.values()) for work in suspects}

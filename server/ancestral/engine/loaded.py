@@ -11,6 +11,7 @@ import numpy as np
 
 from ancestral import compile as compiler
 from ancestral.engine.fingerprint import digest, fingerprint
+from ancestral.engine.length import sites_of
 from ancestral.engine.runtimes import RuntimeKind, new_runtime, runtime_kind, runtime_of
 from ancestral.runtimes.base import Runtime
 from ancestral.runtimes.derive import derive
@@ -55,6 +56,11 @@ class Loaded:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}/{self.version}: {self.data}>"
+
+    @property
+    def default_sites(self) -> int:
+        """Sites of an item whose length nobody names."""
+        return sites_of(self.data, self.manifest.data.length, None, None)
 
     @property
     def program(self) -> compiler.Program | None:

@@ -31,6 +31,15 @@ def labels(settings: Settings) -> list[str]:
     return [f"{manifest.name}/{manifest.version}" for manifest in found]
 
 
+def limits(settings: Settings) -> Limits:
+    """What a worker with these settings may take up."""
+    return Limits(
+        slots=settings.slots,
+        slot_bytes=settings.slot_memory_bytes,
+        memory=settings.memory_bytes,
+    )
+
+
 def new_worker(
     settings: Settings,
     queue: WorkerQueue,
@@ -42,7 +51,7 @@ def new_worker(
         queue,
         loader or package_loader(settings.models, settings.runtime, settings.weights),
         WorkerMetrics(registry),
-        Limits(slots=settings.slots, slot_bytes=settings.slot_memory_bytes),
+        limits(settings),
         preload=labels(settings),
         serves=sorted({name.partition("/")[0] for name in settings.wanted}),
     )

@@ -118,7 +118,8 @@ class Residents:
                 derived=resident.model.derived,
                 runtime=resident.batch.runtime,
                 fingerprint=resident.model.fingerprint,
-                slots_total=self._limits.slots,
+                slots_total=resident.batch.footprint.slots,
+                bytes=resident.batch.footprint.total,
                 slots_in_use=resident.batch.slots_in_use,
             )
         return found

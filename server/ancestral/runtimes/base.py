@@ -96,6 +96,11 @@ class Runtime(Protocol):
         """A newly opened slot starts within this many steps of the batch (1: at the next step)."""
         ...
 
+    @property
+    def weights(self) -> Sequence[torch.Tensor]:
+        """Every tensor that weights are read from, the network's own among them; for counting."""
+        ...
+
     def slot_bytes(self, sites: int) -> int:
         """Memory of one slot of an item of that many sites."""
         ...

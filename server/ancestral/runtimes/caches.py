@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ancestral.compile.program import Step, StepProgram
 from ancestral.runtimes.activations import activations
+from ancestral.runtimes.folded import folded_graph
 from ancestral.runtimes.keys import KeyCaches
 from ancestral.runtimes.stand import Stand
 from ancestral.runtimes.tables import Tables
@@ -27,7 +28,7 @@ class Caches:
     ) -> None:
         self.program = program
         self.dtype, self.device = dtype, device
-        self.graph = program.graph.to(dtype, device).folded()
+        self.graph = folded_graph(program, dtype, device)
         self.stand = Stand(slots, program.columns, program.space == "grid", device)
         self.regs: dict[str, Tensor] = {}  # results of the step at hand
         self.sources = {s.name: s for s in program.steps}

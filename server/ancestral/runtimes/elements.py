@@ -15,6 +15,7 @@ from torch import Tensor
 from ancestral.compile.elements import ElementProgram, ElementStep, Rows
 from ancestral.compile.elements.arena import Ints
 from ancestral.runtimes.element_kernels import element_kernel
+from ancestral.runtimes.folded import folded_graph
 
 Draw = Callable[[int, Tensor], Tensor]
 Run = Callable[[Tensor | None, int, int], None]  # slots (None: all), a range of the part's rows
@@ -32,7 +33,7 @@ class Elements:
         codes: torch.dtype,
     ) -> None:
         self.program = program
-        self.graph = program.graph.to(dtype, device).folded()
+        self.graph = folded_graph(program, dtype, device)
         self.dtype, self.device, self._codes_dtype = dtype, device, codes
         self.n = 0
         self.ranks: list[int] = [0] * slots
@@ -119,6 +120,10 @@ class Elements:
             self._arena[at] = self._arena[last]
             self.ranks[at] = self.ranks[last]
         self.n = last
+
+    @property
+    def weights(self) -> list[Tensor]:
+        return list(self.graph.constants.values())
 
     def slot_bytes(self, sites: int) -> int:
         return self._arena[0].nbytes

@@ -94,10 +94,14 @@ class EnsembleRuntime:
 
     @property
     def phase_sites(self) -> int:
-        return max(member.phase_sites for member in (self._member(0), *self._members.values()))
+        return max(member.phase_sites for member in self._made())
+
+    @property
+    def weights(self) -> list[Tensor]:
+        return [tensor for member in self._made() for tensor in member.weights]
 
     def slot_bytes(self, sites: int) -> int:
-        return self._member(0).slot_bytes(sites)
+        return sum(member.slot_bytes(sites) for member in self._made())
 
     def open(self, request: SlotRequest) -> int:
         if self.free == 0:
@@ -123,6 +127,10 @@ class EnsembleRuntime:
             raise ValueError(f"slot {slot} is not open")
         self._members[place[0]].close(place[1])
         self._slots[slot] = None
+
+    def _made(self) -> list[Runtime]:
+        self._member(0)
+        return list(self._members.values())
 
     def _member(self, number: int) -> Runtime:
         if number not in self._members:

@@ -93,6 +93,10 @@ class Lattice:
         """Take a slot out of the batch; the last one moves into its place."""
         self.caches.close(at)
 
+    @property
+    def weights(self) -> list[Tensor]:
+        return list(self.graph.constants.values())
+
     def slot_bytes(self, sites: int) -> int:
         return self.caches.slot_bytes(sites)
 

@@ -64,6 +64,10 @@ class NaiveRuntime:
     def phase_sites(self) -> int:
         return 1
 
+    @property
+    def weights(self) -> list[torch.Tensor]:
+        return [*self._network.parameters(), *self._network.buffers()]
+
     def slot_bytes(self, sites: int) -> int:
         return SlotState.bytes_per_value * sites * self._data.dims_per_site
 

@@ -51,6 +51,8 @@ class Batch(Protocol):
         self, conditions: tuple[Tensor, ...], values: Tensor | None, rank: int, sites: int
     ) -> Tensor | None: ...
     def close(self, at: int) -> None: ...
+    @property
+    def weights(self) -> list[Tensor]: ...
     def slot_bytes(self, sites: int) -> int: ...
 
 
@@ -109,6 +111,10 @@ class ReferenceRuntime:
     @property
     def phase_sites(self) -> int:
         return self.program.phase_sites
+
+    @property
+    def weights(self) -> list[Tensor]:
+        return self._batch.weights
 
     def slot_bytes(self, sites: int) -> int:
         own = SlotState.bytes_per_value * sites * self._data.dims_per_site

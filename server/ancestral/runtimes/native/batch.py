@@ -127,6 +127,10 @@ class NativeBatch:
         self._segments = np.zeros((low.most_segments, 3), dtype=np.int64)
         self._scratch = zeros((low.most_scratch,), self._dtype)
 
+    @property
+    def weights(self) -> list[Tensor]:
+        return [*self.graph.constants.values(), *self._shared.weights.tensors]
+
     def slot_bytes(self, sites: int) -> int:
         rings: int = sum(ring.array[:, 0].nbytes for ring in self._rings.values())
         items: int = sum(self._arrays[key][0].nbytes for key in self._tables.items)

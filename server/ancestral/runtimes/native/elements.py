@@ -47,6 +47,10 @@ class NativeElements(Elements):
         nothing = np.zeros((0, 0, max(channels, 1)))
         self.run(0, Chunk(nothing, nothing.astype(np.bool_), nothing))
 
+    @property
+    def weights(self) -> list[Tensor]:
+        return super().weights + weights_of(self.program, self.graph, self._type).tensors
+
     def _plan(self) -> Any:
         """The table of operations, in place of functions."""
         low = ElementLowering(self.program, weights_of(self.program, self.graph, self._type),

@@ -12,6 +12,7 @@ import torch
 from ancestral.compile.elements import ElementProgram
 from ancestral.compile.graph import Graph
 from ancestral.compile.program import StepProgram
+from ancestral.runtimes.folded import folded_graph
 from ancestral.runtimes.native.lower.plan import Plan, plan
 from ancestral.runtimes.native.lower.weights import Weights
 
@@ -32,7 +33,7 @@ def prepared(program: StepProgram, dtype: torch.dtype) -> Prepared:
     """Made once for a program and a precision."""
     known = _PREPARED.setdefault(program, {})
     if dtype not in known:
-        graph = program.graph.to(dtype, "cpu").folded()
+        graph = folded_graph(program, dtype, torch.device("cpu"))
         weights = Weights(graph.constants, numpy_type(dtype))
         known[dtype] = Prepared(plan(program), graph, weights)
     return known[dtype]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ancestral.runtimes.native.storage import Array, kept, zeros
@@ -44,6 +45,11 @@ class Weights:
             else:
                 self._kept[key] = kept(made, self.dtype)
         return self._kept[key]
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """The packed weights, as torch sees their memory."""
+        return [torch.from_numpy(array) for array in self._kept.values()]
 
     @property
     def nbytes(self) -> int:
