@@ -32,6 +32,16 @@ def test_images(run: Run, small_store: Path, tmp_path: Path) -> None:
     assert found.json["fingerprint"] == model.fingerprint
 
 
+def test_a_picture_being_painted(run: Run, small_store: Path, tmp_path: Path) -> None:
+    options = ("--seed", 7, "-c", "label=2", "--models", small_store)
+    assert run("sample", "tiny-pixelcnn", "-o", tmp_path / "o.gif", *options).status == 0
+    assert run("sample", "tiny-pixelcnn", "-o", tmp_path / "o.png", *options).status == 0
+    with Image.open(tmp_path / "o.gif") as moving, Image.open(tmp_path / "o.png") as still:
+        moving.seek(moving.n_frames - 1)
+        last = moving.convert("L").resize(still.size, Image.Resampling.NEAREST)
+        assert (np.asarray(last) == np.asarray(still)).all()
+
+
 def test_grids_labels_by_item_and_arrays(run: Run, small_store: Path, tmp_path: Path) -> None:
     options = ("-n", 3, "--seed", 1, "-c", "label=0,1,2", "--models", small_store)
     assert run("sample", "tiny-pixelcnn", "-o", tmp_path / "o.png", *options).status == 0
@@ -98,7 +108,7 @@ def test_the_usual_file_name(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("tiny-pixelcnn", "-o", "a.wav"), "ends in json, npy, png"),
+        (("tiny-pixelcnn", "-o", "a.wav"), "ends in gif, json, npy, png"),
         (("tiny-pixelcnn",), "condition.label: is missing"),
         (("tiny-pixelcnn", "-c", "label=3"), "0 to 2 is expected"),
         (("tiny-pixelcnn", "-c", "label"), "NAME=VALUE is expected"),

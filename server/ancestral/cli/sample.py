@@ -45,7 +45,9 @@ def sample(
     model: ModelName,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="PNG (a grid), WAV, MID, TXT, NPY or JSON file."),
+        typer.Option(
+            "--output", "-o", help="PNG (a grid), GIF (being painted), WAV, MID, TXT, NPY or JSON."
+        ),
     ] = None,
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="Items.")] = 1,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same items.")] = None,
@@ -113,7 +115,7 @@ def sample(
             if canvas is not None:
                 canvas.add(chunk)
     samples = loaded.collect(chunks, seed, given, order)
-    written = _write(loaded, samples, target)
+    written = _write(loaded, samples, target, order)
     elapsed = time.perf_counter() - start
     if sys.stdout.isatty() and not json if preview is None else preview:
         _show(loaded, samples, people() if json else Console())
@@ -175,7 +177,8 @@ def _usual_suffix(model: Model) -> str:
 
 
 def _check_suffix(model: Model, target: Path) -> None:
-    fitting = {_usual_suffix(model), "npy", "json"}
+    usual = _usual_suffix(model)
+    fitting = {usual, "npy", "json"} | ({"gif"} if usual == "png" else set())
     if target.suffix.lstrip(".").lower() not in fitting:
         raise ValueError(
             f"--output {target}: {model.name} makes {model.data.kind} items; "
@@ -202,7 +205,7 @@ def _given(
     return {"prefix": (values if positions is None else values[positions])[:keep]}
 
 
-def _write(model: Model, samples: Samples, target: Path) -> list[Path]:
+def _write(model: Model, samples: Samples, target: Path, order: str | None) -> list[Path]:
     """The items as files; sounds and music beyond the first get a number."""
     from ancestral import media
 
@@ -214,6 +217,10 @@ def _write(model: Model, samples: Samples, target: Path) -> list[Path]:
         target.write_text(json.dumps(np.asarray(samples.items).tolist()))
     elif suffix == ".png" and isinstance(codec, media.Levels | media.Palette):
         target.write_bytes(media.encode_png(list(samples.items), codec))
+    elif suffix == ".gif" and isinstance(codec, media.Levels | media.Palette):
+        names = samples.orders or (order,) * len(samples.items)
+        ranks = [_ranks(model, name) for name in names]
+        target.write_bytes(media.encode_gif(list(samples.items), ranks, codec))
     elif suffix == ".txt" and isinstance(codec, media.Text):
         target.write_text("\n".join(codec.decode(item) for item in samples.items))
     elif suffix == ".mid" and isinstance(codec, media.Midi):
@@ -224,6 +231,18 @@ def _write(model: Model, samples: Samples, target: Path) -> list[Path]:
     else:
         target.write_bytes(media.encode_npy(samples.items))
     return [target]
+
+
+def _ranks(model: Model, order: str | None) -> npt.NDArray[np.int64]:
+    """When each pixel [H, W] is drawn: its rank in the generation order."""
+    import torch
+
+    _, rows, columns = model.data.shape or (0, 0, 0)
+    positions = model.under(order).order
+    ranks = torch.arange(rows * columns)
+    if positions is not None:
+        ranks[torch.as_tensor(positions)] = torch.arange(rows * columns)
+    return ranks.reshape(rows, columns).numpy()
 
 
 def _write_each(target: Path, bodies: Sequence[bytes]) -> list[Path]:

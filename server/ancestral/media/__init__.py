@@ -18,6 +18,7 @@ from ancestral.media.files import files_under, listed
 from ancestral.media.midi import Midi
 from ancestral.media.nested import Item, from_array, from_nested, known_from_nested
 from ancestral.media.npy import encode_npy
+from ancestral.media.painting import encode_gif
 from ancestral.media.picture import encode_png, heat_map_pixels, heat_map_png, sheet
 from ancestral.media.wav import encode_wav, pcm_bytes, wav_header
 
@@ -36,6 +37,7 @@ __all__ = [
     "Text",
     "declared",
     "decode",
+    "encode_gif",
     "encode_npy",
     "encode_png",
     "encode_wav",

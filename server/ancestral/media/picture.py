@@ -37,13 +37,24 @@ def encode_png(
     return _png(sheet(items, codec, columns))
 
 
-def sheet(items: Sequence[Codes], codec: Levels | Palette, columns: int | None = None) -> Pixels:
-    """The pixels [1 or 3, H, W] that `encode_png` writes. Raises MediaError."""
+def sheet(
+    items: Sequence[Codes],
+    codec: Levels | Palette,
+    columns: int | None = None,
+    drawn: Sequence[npt.NDArray[np.bool_]] | None = None,
+) -> Pixels:
+    """The pixels [1 or 3, H, W] that `encode_png` writes. Raises MediaError.
+
+    A pixel is grey where its item's `drawn` [H, W] is false.
+    """
     if not items:
         raise MediaError("there are no items to draw")
     pictures = [codec.decode(item) for item in items]
     if pictures[0].shape[0] not in (1, 3):
         raise MediaError(f"items of shape {shape_text(items[0].shape)} have no PNG; ask for NPY")
+    if drawn is not None:
+        grey = np.uint8(_BACKGROUND)
+        pictures = [np.where(seen, p, grey) for p, seen in zip(pictures, drawn, strict=True)]
     return pictures[0] if len(pictures) == 1 else _grid(pictures, columns)
 
 
