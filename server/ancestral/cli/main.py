@@ -10,6 +10,7 @@ from ancestral import __version__
 from ancestral.cli import (
     batch,
     bench,
+    doctor,
     embed,
     imports,
     models,
@@ -56,6 +57,7 @@ app.command()(train.train)
 app.command()(train.calibrate)
 app.command("import")(imports.import_)
 app.command()(verify.verify)
+app.command()(doctor.doctor)
 app.add_typer(bench.app, name="bench")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Annotated
 
 import typer
@@ -10,7 +10,7 @@ from pydantic import ByteSize
 from rich.table import Table
 
 from ancestral.cli.flags import info_of, with_settings
-from ancestral.cli.output import say
+from ancestral.cli.output import Json, emit, say
 from ancestral.settings import CACHE, SHIPPED, Settings, variable
 
 _PLACES = {SHIPPED: "the shipped packages", CACHE: "`~/.cache/ancestral`"}
@@ -22,10 +22,14 @@ def settings(
     markdown: Annotated[
         bool, typer.Option("--markdown", help="The table of docs/operations.md instead.")
     ] = False,
+    json: Json = False,
 ) -> None:
     """Show every setting as the environment, the file and the flags make it."""
     if markdown:
         typer.echo(table())
+        return
+    if json:
+        emit(asdict(settings))
         return
     shown = Table("variable", "value", "")
     for field in fields(Settings):

@@ -1,0 +1,48 @@
+"""All checks, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from ancestral.doctor.broker import broker
+from ancestral.doctor.finding import Check, Finding, safely
+from ancestral.doctor.machine import device, runtimes, versions
+from ancestral.doctor.places import cache, port
+from ancestral.doctor.store import store
+from ancestral.settings import Settings
+
+
+def examine(
+    config: Path | None = None, models: Path | None = None, broker_url: str | None = None
+) -> Iterator[Finding]:
+    """The findings as they come; the arguments stand above the environment's settings."""
+    yield from safely("versions", versions)
+    try:
+        settings = Settings.from_env(config=config, models=models, broker=broker_url)
+    except (ValueError, OSError) as error:
+        mend = "correct it or unset it; what follows was looked at with the defaults"
+        yield Finding("settings", "values", "wrong", str(error), mend)
+        settings = Settings()
+    else:
+        yield from safely("settings", partial(_guarded, settings))
+    checks: list[tuple[str, Check]] = [
+        ("device", device),
+        ("runtimes", partial(runtimes, settings)),
+        ("store", partial(store, settings)),
+        ("cache", partial(cache, settings)),
+        ("broker", partial(broker, settings)),
+        ("port", partial(port, settings)),
+    ]
+    for area, check in checks:
+        yield from safely(area, check)
+
+
+def _guarded(settings: Settings) -> Iterator[Finding]:
+    try:
+        settings.require_guarded()
+    except ValueError as error:
+        yield Finding("settings", "access", "wrong", str(error), "ANCESTRAL_HOST=127.0.0.1")
+        return
+    yield Finding("settings", "values", "ok", "all known, all in bounds")
