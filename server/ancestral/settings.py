@@ -41,6 +41,12 @@ def _number(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
+def _given(value: Any) -> Any:
+    """None for the empty text of a variable that is there but holds nothing."""
+    return None if value == "" else value
+
+
+MaybePath = Annotated[Path | None, BeforeValidator(_given)]
 Names = Annotated[str, BeforeValidator(_joined)]
 Refusal = Annotated[Literal[429, 503], BeforeValidator(_number)]
 
@@ -108,21 +114,45 @@ class Settings:
     log_format: Literal["text", "json"] = _setting(
         "text", "or `json`: one object a line, with request ids"
     )
+    keys: MaybePath = _setting(
+        None,
+        "file of `ancestral keys`; where it is given, every request needs one of its keys",
+        api=True,
+    )
     allow_anonymous: bool = _setting(
         False, "serve without keys on an address that others reach", api=True
+    )
+    requests_per_minute: int = _setting(
+        0, "of a key that does not say otherwise; 0: no limit", api=True, ge=0
+    )
+    sites_per_minute: int = _setting(
+        0, "drawn and scored, of a key that does not say otherwise; 0: no limit", api=True, ge=0
+    )
+    token_seconds: float = _setting(
+        60.0, "how long a token of `POST /tokens` opens sockets", api=True, gt=0
+    )
+    open_metrics: bool = _setting(False, "`/metrics` without a key", api=True)
+    cors_origins: Names = _setting(
+        "", "origins whose pages may ask, with commas, such as `https://example.org`", api=True
     )
 
     @property
     def wanted(self) -> tuple[str, ...]:
         """`packages` as a tuple: NAME or NAME/VERSION."""
-        return tuple(name.strip() for name in self.packages.split(",") if name.strip())
+        return _split(self.packages)
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """`cors_origins` as a tuple."""
+        return _split(self.cors_origins)
 
     def require_guarded(self) -> None:
         """Raises ValueError where anybody could use a server with these settings unasked."""
-        if not self.allow_anonymous and not _loopback(self.host):
+        if self.keys is None and not self.allow_anonymous and not loopback(self.host):
             raise ValueError(
                 f"{PREFIX}HOST={self.host} can be reached by others, and nobody is asked for a "
-                f"key; {PREFIX}ALLOW_ANONYMOUS=true (--allow-anonymous) serves all the same"
+                f"key: {PREFIX}KEYS (--keys) names a file of them, which `ancestral keys` makes; "
+                f"{PREFIX}ALLOW_ANONYMOUS=true (--allow-anonymous) serves without"
             )
 
     def to_env(self) -> dict[str, str]:
@@ -199,7 +229,12 @@ def _fault(found: ErrorDetails, told: Mapping[str, tuple[str, Any]]) -> str:
     return f"{where}: {found['msg']}{shown}"
 
 
-def _loopback(host: str) -> bool:
+def _split(names: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in names.split(",") if name.strip())
+
+
+def loopback(host: str) -> bool:
+    """Whether an address is of this machine alone."""
     if host == "localhost":
         return True
     try:

@@ -26,7 +26,9 @@ class Client:
     def __init__(self, app: Any, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        self._client = httpx.AsyncClient(transport=transport, base_url="http://test", timeout=30)
+        self._client = httpx.AsyncClient(
+            transport=transport, base_url="http://localhost", timeout=30
+        )
 
     def __getattr__(self, verb: str) -> Any:
         def call(path: str, **options: Any) -> httpx.Response:

@@ -5,7 +5,7 @@ import logging
 
 from tests.api.server import Server
 
-from ancestral.api.middleware import JsonLines, current_request
+from ancestral.logs import JsonLines, current_request
 
 
 def test_a_request_id_is_echoed_or_made(server: Server) -> None:

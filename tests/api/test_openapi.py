@@ -40,7 +40,7 @@ def test_every_operation_is_described(document: dict[str, Any]) -> None:
     assert {path for path, _, _ in operations} == {
         "/embed", "/log_prob", "/sample", "/sample/{id}", "/batches",
         "/jobs/{id}", "/jobs/{id}/events", "/jobs/{id}/result",
-        "/models", "/models/{name}", "/models/{name}/load", "/models/{name}/unload",
+        "/models", "/models/{name}", "/models/{name}/load", "/models/{name}/unload", "/tokens",
         "/health/live", "/health/ready", "/metrics",
     }  # fmt: skip
     for _, _, operation in operations:

@@ -12,11 +12,25 @@ from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CollectorRegistry
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
 from ancestral import __version__
-from ancestral.api import batches, embed, health, jobs, log_prob, models, problems, sample, stream
+from ancestral.access import KeyRing, Ledger, MemoryLedger
+from ancestral.api import (
+    batches,
+    embed,
+    health,
+    jobs,
+    log_prob,
+    models,
+    problems,
+    sample,
+    stream,
+    tokens,
+)
 from ancestral.api.catalogue import Catalogue
+from ancestral.api.guard import Guard
 from ancestral.api.health import StepWatch
 from ancestral.api.middleware import BodyLimit, RequestId
 from ancestral.api.schemas import EmbedBody, LogProbBody
@@ -31,6 +45,24 @@ from ancestral.settings import Settings
 logger = logging.getLogger("ancestral.api")
 PAGE = Path(__file__).parent / "static"
 
+ASKED = (  # headers that pages of other origins may send
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "Last-Event-ID",
+    "Prefer",
+    "X-Request-Id",
+)
+TOLD = (  # and those that they may read
+    "Location",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+    "X-Ancestral-Fingerprint",
+    "X-Ancestral-Job",
+    "X-Ancestral-Seed",
+    "X-Request-Id",
+)
 DESCRIPTION = """\
 Exact log-likelihoods and streamed samples of autoregressive models of images, audio and other
 sequences. Errors are RFC 9457 problem documents. `WS /stream` (subprotocol `ancestral.v1`) streams
@@ -60,6 +92,9 @@ def create_app(settings: Settings | None = None, loader: Loader | None = None) -
     wanted = frozenset(name.partition("/")[0] for name in settings.wanted)
     services = Services(settings, queue, catalogue, registry, ApiMetrics(registry), wanted)
 
+    ring = None if settings.keys is None else KeyRing(settings.keys)
+    ledger = _ledger(settings)
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if worker is not None:
@@ -71,6 +106,7 @@ def create_app(settings: Settings | None = None, loader: Loader | None = None) -
             if worker is not None:
                 worker.stop()
             await queue.close()
+            await ledger.close()
 
     app = FastAPI(
         title="Ancestral",
@@ -83,13 +119,37 @@ def create_app(settings: Settings | None = None, loader: Loader | None = None) -
     app.state.services = services
     app.state.watch = StepWatch()
     problems.install(app)
-    for part in (log_prob, embed, sample, batches, jobs, models, health, stream):
+    for part in (log_prob, embed, sample, batches, jobs, models, tokens, health, stream):
         app.include_router(part.router)
     _mount_page(app, PAGE)
     _describe_bodies(app)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
+    app.add_middleware(Guard, settings=settings, ring=ring, ledger=ledger, page=_page_paths(PAGE))
+    if settings.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.origins,
+            allow_methods=("GET", "POST", "PUT", "DELETE"),
+            allow_headers=ASKED,
+            expose_headers=TOLD,
+        )
     app.add_middleware(RequestId)
     return app
+
+
+def _ledger(settings: Settings) -> Ledger:
+    """Where allowances are kept: with the broker, so that all API processes share them."""
+    if settings.keys is None or not settings.broker:
+        return MemoryLedger()
+    from ancestral.access.redis_ledger import RedisLedger
+
+    return RedisLedger(settings.broker)
+
+
+def _page_paths(folder: Path) -> set[str]:
+    """What a browser loads before anybody could type a key."""
+    files = {f"/{path.relative_to(folder).as_posix()}" for path in folder.rglob("*.*")}
+    return {"/", *files}
 
 
 def _describe_bodies(app: FastAPI) -> None:
@@ -102,6 +162,10 @@ def _describe_bodies(app: FastAPI) -> None:
             for model in (LogProbBody, EmbedBody):
                 body = model.model_json_schema(ref_template="#/components/schemas/{model}")
                 document["components"]["schemas"] |= body.pop("$defs") | {model.__name__: body}
+            document["components"]["securitySchemes"] = {
+                "key": {"type": "http", "scheme": "bearer"}
+            }
+            document["security"] = [{"key": []}, {}]  # {}: a server without keys
         return plain()
 
     app.openapi = openapi  # type: ignore[method-assign]

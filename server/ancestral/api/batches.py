@@ -29,6 +29,7 @@ from ancestral.api.results import JSON, assemble, embedded, scored
 from ancestral.api.routes import PROBLEMS
 from ancestral.api.schemas import Body, EmbedBody, LogProbBody, SampleBody
 from ancestral.api.services import Services, services_of
+from ancestral.api.visits import current_visit
 from ancestral.broker import BrokerUnavailable, Job, JobUnknown
 from ancestral.store import Manifest
 
@@ -110,10 +111,10 @@ async def _result(services: Services, line: BatchLine, key: str) -> Mapping[str,
         try:
             job, manifest = await _job(services, line.url, body)
             if key:
-                told = f"{key}\n{line.custom_id}\n{digest}"
+                told = f"{current_visit.get().owner}\n{key}\n{line.custom_id}\n{digest}"
                 job = replace(job, id=hashlib.sha256(told.encode()).hexdigest()[:32], digest=digest)
             if not await services.submit(job):
-                job = (await services.queue.status(job.id)).job
+                job = (await services.job(job.id)).job
             break
         except Problem as problem:  # no room now
             if "Retry-After" not in problem.headers or services.draining:

@@ -113,4 +113,5 @@ async def embed_job(services: Services, ask: Ask[EmbedOptions], manifest: Manife
         priority=options.priority,
         timeout=options.timeout_seconds,
         output_bytes=8 * 4096 * len(items),
+        sites=sum(item.size for item in items) // manifest.data.spec.dims_per_site,
     )

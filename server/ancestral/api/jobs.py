@@ -31,7 +31,7 @@ _FEW: dict[int | str, dict[str, Any]] = {status: PROBLEMS[status] for status in 
 )
 async def job(id: str, request: Request) -> Response:
     services = services_of(request)
-    status = await services.queue.status(id)
+    status = await services.job(id)
     if status.state != "done" or status.job.lane == "control":
         return JSONResponse(standing(status))
     manifest = services.catalogue.manifest(status.job.model)
@@ -72,7 +72,7 @@ def standing(status: Status) -> dict[str, Any]:
     responses={200: {"model": SampleAnswer | LogProbAnswer | EmbedAnswer}, **_FEW},
 )
 async def job_result(id: str, request: Request) -> Response:
-    status = await services_of(request).queue.status(id)
+    status = await services_of(request).job(id)
     if status.last is None:
         raise Problem(409, "Conflict", f"the job is {status.state}; it has no result yet")
     raise_if_failed(status.last)
@@ -90,12 +90,12 @@ async def job_result(id: str, request: Request) -> Response:
 async def job_events(
     id: str, request: Request, last_event_id: Annotated[str, Header()] = ""
 ) -> StreamingResponse:
-    queue = services_of(request).queue
-    await queue.status(id)
+    services = services_of(request)
+    await services.job(id)
     number = last_event_id.partition("-")[0]
     if last_event_id and not (number.isdecimal() and len(number) < 19):
         raise Problem.of_field("Last-Event-ID", "is no cursor of this stream", 400)
-    stream = events(queue, id, last_event_id)
+    stream = events(services.queue, id, last_event_id)
     return StreamingResponse(stream, media_type=SSE, headers={"Cache-Control": "no-store"})
 
 
@@ -106,6 +106,7 @@ async def job_events(
     responses={200: {"model": JobAnswer}, **_FEW},
 )
 async def cancel_job(id: str, request: Request) -> JSONResponse:
-    queue = services_of(request).queue
-    await queue.cancel(id)
-    return JSONResponse(standing(await queue.status(id)))
+    services = services_of(request)
+    await services.job(id)
+    await services.queue.cancel(id)
+    return JSONResponse(standing(await services.job(id)))

@@ -128,6 +128,7 @@ async def score_job(
         priority=options.priority,
         timeout=options.timeout_seconds,
         output_bytes=8 * sum(item.size for item in items) if maps else 0,
+        sites=sum(item.size for item in items) // manifest.data.spec.dims_per_site,
     )
 
 

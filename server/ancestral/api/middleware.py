@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import time
 import uuid
-from contextvars import ContextVar
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ancestral.api.problems import Problem, respond
+from ancestral.logs import current_request
 
-current_request: ContextVar[str] = ContextVar("current_request", default="")
 access = logging.getLogger("ancestral.access")
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -57,8 +55,13 @@ class RequestId:
                 status,
                 time.monotonic() - before,
                 identity,
-                extra={"path": scope["path"], "status": status},
+                extra={"path": scope["path"], "status": status, **_of_key(scope)},
             )
+
+
+def _of_key(scope: Scope) -> dict[str, str]:
+    found = scope.get("state", {}).get("key")
+    return {} if found is None else {"key": found}
 
 
 class BodyLimit:
@@ -97,26 +100,3 @@ class BodyLimit:
             return message
 
         await self.app(scope, counted, send)
-
-
-class JsonLines(logging.Formatter):
-    """Log records as one JSON object a line, with request and job ids where they are known.
-
-    A job's id stands beside its request's in the line that tells of its submission.
-    """
-
-    def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "time": round(record.created, 3),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if current_request.get():
-            line["request_id"] = current_request.get()
-        for name in ("job", "model", "path", "status"):
-            if hasattr(record, name):
-                line[name] = getattr(record, name)
-        if record.exc_info:
-            line["error"] = self.formatException(record.exc_info)
-        return json.dumps(line)

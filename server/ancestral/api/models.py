@@ -14,6 +14,7 @@ from ancestral.api.problems import Problem
 from ancestral.api.routes import PROBLEMS
 from ancestral.api.schemas import ModelAnswer, ModelList
 from ancestral.api.services import Services, new_id, services_of
+from ancestral.api.visits import require_admin
 from ancestral.broker import Job
 from ancestral.broker.queue import control_queue
 from ancestral.store import Manifest
@@ -22,6 +23,7 @@ router = APIRouter(prefix="/models", tags=["models"])
 LOOK_SECONDS = 2.0  # between looks whether a worker that is to load or unload still lives
 Version = Annotated[int | None, Query(ge=1, description="the default version where absent")]
 _FEW: dict[int | str, dict[str, Any]] = {status: PROBLEMS[status] for status in (404, 422)}
+_CONTROL = _FEW | {status: PROBLEMS[status] for status in (401, 403, 503)}
 
 
 @router.get("", summary="All models of the store", responses={200: {"model": ModelList}})
@@ -47,7 +49,7 @@ async def model(name: str, request: Request, version: Version = None) -> JSONRes
     return JSONResponse(described | {"manifest": document, "reference_scores": scores})
 
 
-@router.post("/{name}/load", summary="Load", responses={200: {"model": ModelAnswer}, **_FEW})
+@router.post("/{name}/load", summary="Load", responses={200: {"model": ModelAnswer}, **_CONTROL})
 async def load(name: str, request: Request, version: Version = None) -> JSONResponse:
     return await _control(services_of(request), "load", name, version)
 
@@ -56,7 +58,7 @@ async def load(name: str, request: Request, version: Version = None) -> JSONResp
     "/{name}/unload",
     summary="Unload",
     description="On every worker that holds it. Jobs that have started are finished first.",
-    responses={200: {"model": ModelAnswer}, **_FEW},
+    responses={200: {"model": ModelAnswer}, **_CONTROL},
 )
 async def unload(name: str, request: Request, version: Version = None) -> JSONResponse:
     return await _control(services_of(request), "unload", name, version)
@@ -65,6 +67,7 @@ async def unload(name: str, request: Request, version: Version = None) -> JSONRe
 async def _control(
     services: Services, action: Literal["load", "unload"], name: str, version: int | None
 ) -> JSONResponse:
+    require_admin()
     manifest = services.catalogue.manifest(name, version)
     label = label_of(manifest)
     workers = await services.queue.workers()

@@ -66,6 +66,8 @@ class Problem(Exception):
             document["instance"] = instance
         if request_id:
             document["request_id"] = request_id
+        if self.headers.get("Retry-After", "").isdecimal():
+            document["retry_after"] = int(self.headers["Retry-After"])
         if self.errors:
             document["errors"] = [
                 {"field": field, "message": message[:_LONGEST]} for field, message in self.errors

@@ -11,13 +11,15 @@ from ancestral.api.schemas import ProblemDocument
 
 _DESCRIPTIONS = {
     400: "the body does not parse",
+    401: "a key is needed, or this one is not valid",
+    403: "an admin key is needed",
     404: "no such model or job",
     406: "the Accept header names nothing that can be given",
     409: "the model is not loaded, or the id is taken",
     413: "the body or the answer would be too large",
     415: "the body's media type is not read",
     422: "a field does not fit; `errors` names it",
-    429: "the queue is full; see Retry-After",
+    429: "the queue is full, or an allowance is spent; see Retry-After",
     503: "draining, or the model cannot be served",
     504: "the deadline passed before a worker was free",
 }

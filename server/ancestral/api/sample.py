@@ -88,7 +88,7 @@ async def sample_as(id: Identity, body: SampleBody, request: Request) -> Respons
     job, manifest = await services.sample_job(body, id, digest)
     kind = _kind(request, manifest, body.count)
     if not await services.submit(job):
-        job = (await services.queue.status(id)).job
+        job = (await services.job(id)).job
     if asynchronous(request):
         return accepted(id)
     return await deliver(request, services, job, manifest, kind, keep=True)

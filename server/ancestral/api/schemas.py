@@ -167,7 +167,15 @@ class ProblemDocument(BaseModel):
     detail: str
     instance: str | None = None
     request_id: str | None = None
+    retry_after: int | None = Field(None, description="seconds; where trying again makes sense")
     errors: list[FieldAtFault] = Field(default_factory=list)
+
+
+class TokenAnswer(BaseModel):
+    """What `POST /tokens` gives."""
+
+    token: str
+    expires_in: float = Field(description="seconds")
 
 
 class ItemScore(BaseModel):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import socket
 import time
@@ -11,8 +10,8 @@ from types import FrameType
 import uvicorn
 
 from ancestral.api.app import create_app
-from ancestral.api.middleware import JsonLines
 from ancestral.api.services import Services
+from ancestral.logs import set_up_logs
 from ancestral.settings import Settings
 
 PING_SECONDS = 20  # between pings of an idle or busy socket
@@ -76,13 +75,3 @@ def serve(settings: Settings) -> None:
     """Serve until interrupted."""
     set_up_logs(settings)
     server(settings).run()
-
-
-def set_up_logs(settings: Settings) -> None:
-    """Logs on standard error, as text or as JSON lines."""
-    handler = logging.StreamHandler()
-    if settings.log_format == "json":
-        handler.setFormatter(JsonLines())
-    else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

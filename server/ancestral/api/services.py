@@ -7,7 +7,7 @@ import logging
 import math
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from starlette.requests import HTTPConnection
@@ -17,9 +17,11 @@ from ancestral.api.following import cancel
 from ancestral.api.inputs import read_conditions
 from ancestral.api.problems import Problem, of_full_queue
 from ancestral.api.schemas import SampleBody
-from ancestral.broker import Job, Queue, QueueFull
+from ancestral.api.visits import current_visit
+from ancestral.broker import Job, JobUnknown, Queue, QueueFull, Status
 from ancestral.engine.request import SampleRequest, checked_sample, sample_bytes
 from ancestral.engine.sampling import fresh_seed
+from ancestral.logs import current_request
 from ancestral.settings import Settings
 from ancestral.store import Manifest
 
@@ -87,7 +89,13 @@ class Services:
             self.cancel_soon(job)
 
     async def submit(self, job: Job) -> bool:
-        """Queue a job; False where it was there before. A full queue is a problem, and counted."""
+        """Queue a job; False where it was there before.
+
+        A full queue is a problem, and counted; so is an allowance of sites that is spent.
+        """
+        visit = current_visit.get()
+        await visit.spend("sites", job.sites)
+        job = replace(job, owner=visit.owner, request_id=current_request.get())
         try:
             new = await self.queue.submit(job)
         except QueueFull as error:
@@ -96,6 +104,13 @@ class Services:
         extra = {"job": job.id, "model": job.model}
         logger.info("job %s: %s of %s", job.id, job.lane, job.model, extra=extra)
         return new
+
+    async def job(self, identity: str) -> Status:
+        """How a job of this visitor stands. Raises JobUnknown, also for a job of another's key."""
+        status, visit = await self.queue.status(identity), current_visit.get()
+        if not visit.admin and status.job.owner != visit.owner:
+            raise JobUnknown(identity)
+        return status
 
     def cancel_soon(self, job: str) -> None:
         """Cancel a job whose client has gone, from a task that is being cancelled itself."""
@@ -142,6 +157,7 @@ class Services:
             timeout=body.timeout_seconds,
             output_bytes=size,
             digest=digest,
+            sites=body.count * request.sites,
         )
         return job, manifest
 

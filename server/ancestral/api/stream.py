@@ -28,6 +28,7 @@ from ancestral.api.following import follow
 from ancestral.api.problems import Problem, of_error, respond
 from ancestral.api.results import WAV, offered, to_pcm
 from ancestral.api.services import Services, services_of
+from ancestral.api.visits import current_visit
 from ancestral.broker import Job
 from ancestral.store import Manifest
 
@@ -91,8 +92,10 @@ class _Shell:
     async def _obey(self, message: str | bytes) -> None:
         command = self._connection.receive(message)
         if isinstance(command, Cancel):
+            await self._services.job(command.job)
             await self._services.queue.cancel(command.job)
             return
+        await current_visit.get().spend("requests", 1)
         self._connection.require_room()
         if isinstance(command, Generate):
             await self._generate(command)
@@ -112,7 +115,7 @@ class _Shell:
         self._start(opened)
 
     async def _resume(self, command: Resume) -> None:
-        status = await self._services.queue.status(command.job)
+        status = await self._services.job(command.job)
         if status.job.lane != "sample":
             raise Problem.of_field("job", "is no sampling job")
         manifest = self._services.catalogue.manifest(status.job.model)

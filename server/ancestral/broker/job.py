@@ -39,6 +39,9 @@ class Job:
     output_bytes  the most that its result stream can hold: admission sums it
     timeout       seconds it may wait before a worker starts it; None: for ever
     digest        of the request, to tell a repeated one from another under the same id
+    sites         that it asks to draw or to score, items together
+    owner         id of the key that asked; empty where nobody is asked for one
+    request_id    of the HTTP request, for logs
     """
 
     id: str
@@ -51,6 +54,9 @@ class Job:
     timeout: float | None = None
     output_bytes: int = 0
     digest: str = ""
+    sites: int = 0
+    owner: str = ""
+    request_id: str = ""
     submitted: float = field(default_factory=time.time)
 
     def to_json(self) -> str:
@@ -60,7 +66,9 @@ class Job:
 
     @classmethod
     def from_json(cls, text: str | bytes, payload: bytes = b"") -> Job:
-        return cls(**json.loads(text), payload=payload)
+        """What `to_json` wrote, also by a process of a later version."""
+        known = {name: v for name, v in json.loads(text).items() if name in cls.__slots__}
+        return cls(**known, payload=payload)
 
     @property
     def bytes_held(self) -> int:

@@ -13,6 +13,7 @@ from ancestral.cli import (
     doctor,
     embed,
     imports,
+    keys,
     models,
     sample,
     score,
@@ -49,6 +50,7 @@ app.command()(serve.serve)
 app.command()(serve.worker)
 app.command()(settings.settings)
 app.add_typer(models.app, name="models")
+app.add_typer(keys.app, name="keys")
 app.command()(score.score)
 app.command()(sample.sample)
 app.command()(embed.embed)

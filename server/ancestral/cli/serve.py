@@ -57,8 +57,8 @@ def worker(
         raise ValueError("--broker, or ANCESTRAL_BROKER, must say where jobs come from")
     if device != "cpu":
         raise ValueError(f"--device {device}: only cpu is supported by this build")
-    from ancestral.api.server import set_up_logs
     from ancestral.engine.process import work
+    from ancestral.logs import set_up_logs
 
     set_up_logs(settings)
     work(settings, metrics_port=metrics_port)
