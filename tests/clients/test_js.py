@@ -14,8 +14,9 @@ from tests.api.server import Server
 ROOT = Path(__file__).parents[2] / "clients" / "js"
 
 
-def test_parts() -> None:
-    run("parts")
+@pytest.mark.parametrize("suite", ["frames", "painter", "parts", "sound"])
+def test_parts(suite: str) -> None:
+    run(suite)
 
 
 def test_against_a_server(server: Server) -> None:

@@ -19,13 +19,14 @@ PLAY = """async () => {
   const { Player } = await import("/player.js");
   const context = new OfflineAudioContext(1, 4800, 48000);
   context.resume = async () => {};  // it runs by startRendering
-  const player = await Player.open(24000, { lead: 0.01, context });
+  const player = await Player.open(24000, { context });
+  const sound = player.sound({ lead: 0.01 });
   const wave = Int16Array.from({ length: 1200 }, (_, n) => 16384 * Math.sin(n / 20));
-  for (let at = 0; at < 1200; at += 100) player.push(wave.slice(at, at + 100));
-  player.finish();
+  for (let at = 0; at < 1200; at += 100) sound.push(wave.slice(at, at + 100));
+  sound.finish();
   await new Promise((resolve) => setTimeout(resolve, 100));
   const rendered = (await context.startRendering()).getChannelData(0);
-  return { heard: Array.from(rendered.slice(0, 2400)), gaps: (await player.ended).gaps };
+  return { heard: Array.from(rendered.slice(0, 2400)), gaps: (await sound.ended).gaps };
 }"""
 PAINT = """async () => {
   const { Painter } = await import("/painter.js");

@@ -7,22 +7,18 @@ from pathlib import Path
 from tests.page.node import run
 
 REQUEST = """
-import { scoreRequest } from "./score.js";
+import { scoreOptions } from "./score.js";
 
-const plain = { name: "m", conditions: [] };
-const labelled = { name: "m", conditions: [{ name: "label", kind: "label" }] };
+const plain = { conditions: [] };
+const labelled = { conditions: [{ name: "label", kind: "label" }] };
 const asked = ["log_prob", "bits_per_dim", "percentile", "per_dim", "data"];
-assert.deepEqual(scoreRequest(plain, [[1, 0]], { fit: true }), {
-  model: "m",
-  inputs: [[1, 0]],
-  return: asked,
-  fit: true,
-});
-assert.equal(scoreRequest(labelled, [[1]]).marginal, true);
-const known = scoreRequest(labelled, [[1]], { condition: { label: 3 } });
+assert.deepEqual(scoreOptions(plain, { fit: true }), { return: asked, fit: true });
+assert.deepEqual(scoreOptions(plain, { brief: true }).return, asked.slice(0, 3));
+assert.equal(scoreOptions(labelled).marginal, true);
+const known = scoreOptions(labelled, { condition: { label: 3 } });
 assert.deepEqual([known.condition, known.marginal], [{ label: 3 }, undefined]);
-const two = { name: "m", conditions: [...labelled.conditions, { name: "voice", kind: "label" }] };
-const half = scoreRequest(two, [[1]], { condition: { voice: 0 } });
+const two = { conditions: [...labelled.conditions, { name: "voice", kind: "label" }] };
+const half = scoreOptions(two, { condition: { voice: 0 } });
 assert.deepEqual([half.condition, half.marginal], [{ voice: 0 }, true]);
 """
 

@@ -11,6 +11,13 @@ const LARGEST_SEED = 2n ** 53n;
 const freshId = () => crypto.randomUUID().replaceAll("-", "");
 const freshSeed = () => Number(crypto.getRandomValues(new BigUint64Array(1))[0] % LARGEST_SEED);
 
+/** The path of a model: NAME, or NAME/VERSION. */
+function pathOf(name, verb = "") {
+  const [base, version] = name.split("/");
+  const query = version === undefined ? "" : `?version=${encodeURIComponent(version)}`;
+  return `/models/${encodeURIComponent(base)}${verb}${query}`;
+}
+
 /** The body of a sampling request. It names a seed, so that it can be repeated. */
 export function sampleBody(model, options) {
   const seed = options.seed ?? freshSeed();
@@ -45,13 +52,13 @@ export class Client {
   }
 
   /** As `request`, tried once. */
-  async once(method, path, { body, headers = {}, signal } = {}) {
+  async once(method, path, { body, headers = {}, ...options } = {}) {
     const sent = { ...headers };
     if (this.apiKey !== null) sent.Authorization = `Bearer ${this.apiKey}`;
     const plain = body !== undefined && typeof body !== "string" && !(body instanceof FormData);
     if (plain) sent["Content-Type"] = "application/json";
     const content = plain ? JSON.stringify(body) : body;
-    const response = await this.fetch(this.url + path, { method, headers: sent, body: content, signal });
+    const response = await this.fetch(this.url + path, { method, headers: sent, body: content, ...options });
     this.#reached = true;
     if (!response.ok) throw await problemOf(response);
     return response;
@@ -80,9 +87,27 @@ export class Client {
 
   /** One model: NAME, or NAME/VERSION. */
   async model(name) {
-    const [base, version] = name.split("/");
-    const query = version === undefined ? "" : `?version=${encodeURIComponent(version)}`;
-    return (await this.request("GET", `/models/${encodeURIComponent(base)}${query}`)).json();
+    return (await this.request("GET", pathOf(name))).json();
+  }
+
+  /** Has every worker that serves a model load it; resolves once they hold it. */
+  async load(name) {
+    return (await this.request("POST", pathOf(name, "/load"))).json();
+  }
+
+  /** Has every worker give a model up, when the jobs that have started are done. */
+  async unload(name) {
+    return (await this.request("POST", pathOf(name, "/unload"))).json();
+  }
+
+  /** {status, reasons}: whether every wanted model is loaded, and if not, why. */
+  async ready() {
+    return (await this.fetch(`${this.url}/health/ready`)).json();
+  }
+
+  /** The server's figures, in Prometheus' text format. */
+  async metrics() {
+    return (await this.request("GET", "/metrics")).text();
   }
 
   /** All scores, in the order of the items: see `scores`. */
@@ -171,7 +196,8 @@ export class Client {
 
   /** Ends a job that nobody waits for; what stands in the way of that is of no interest. */
   async forget(id) {
-    await this.once("DELETE", `/jobs/${id}`).catch(() => {});
+    const keepalive = true; // also from a page that is left
+    await this.once("DELETE", `/jobs/${id}`, { keepalive }).catch(() => {});
   }
 
   /** Answers {custom_id, response} to lines {custom_id, url, body}, as they end. */

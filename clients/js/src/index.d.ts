@@ -157,6 +157,10 @@ export class Client {
   readonly url: string;
   models(): Promise<Model[]>;
   model(name: string): Promise<Model>;
+  load(name: string): Promise<Model>;
+  unload(name: string): Promise<Model>;
+  ready(): Promise<{ status: string; reasons: string[] }>;
+  metrics(): Promise<string>;
   logProb(model: string, inputs: Iterable<Item> | AsyncIterable<Item>, options?: ScoreOptions): Promise<Score[]>;
   scores(model: string, inputs: Iterable<Item> | AsyncIterable<Item>, options?: ScoreOptions): AsyncGenerator<Score>;
   sample(model: string, options?: SampleOptions): Promise<Samples>;
@@ -209,3 +213,4 @@ export class Ledger {
 
 export const SUBPROTOCOL: "ancestral.v1";
 export function decodeFrame(data: ArrayBuffer | Uint8Array): Frame;
+export function permutationOf(started: Started, item: number): number[] | null;

@@ -1,26 +1,43 @@
 /** Sound on its way to the loudspeaker: a queue, and the AudioWorklet processor around it. */
 
-/** Samples that arrive in pieces and are taken in blocks, at another rate. */
+const SAFETY = 1.15; // the rest of a sound is taken to need this much longer than measured
+const NEWS_SECONDS = 0.02; // between two messages of the processor
+
+/**
+ * Samples that arrive in pieces and are taken in blocks, at another rate.
+ *
+ * It begins when `lead` samples are there and, of a sound whose `total` is known, when the rest
+ * arrives before it is needed: one that is made slower than real time is heard as late as it must
+ * be, and without gaps. The same holds where it ran dry. Times are in seconds.
+ */
 export class SoundQueue {
+  state = "waiting"; // or playing, ended
+  taken = 0; // samples
+  gaps = 0; // times that it ran dry before the end
   #pieces = [];
   #at = 0; // place in the first piece
   #waiting = 0; // samples queued
-  #playing = false;
   #finished = false;
+  #first = null; // {now, have}: when the first piece came
+  #speed = 0; // samples that arrive per second
   #before = 0; // the last sample taken
   #fraction = 1; // of the way from it to the next one
 
-  /** `step`: samples per frame that is played; `lead`: samples that are queued before it begins. */
-  constructor(step, lead) {
-    this.step = step;
-    this.lead = lead;
-    this.gaps = 0; // times that it ran dry before the end
+  /** `step`: samples per frame that is played; `rate`: samples per second. */
+  constructor({ step, lead, rate, total = null }) {
+    Object.assign(this, { step, lead, rate, total });
   }
 
-  push(samples) {
+  get #have() {
+    return this.taken + this.#waiting;
+  }
+
+  push(samples, now) {
     if (samples.length === 0) return;
     this.#pieces.push(samples);
     this.#waiting += samples.length;
+    this.#first ??= { now, have: this.#have };
+    if (now > this.#first.now) this.#speed = (this.#have - this.#first.have) / (now - this.#first.now);
   }
 
   /** No more will come. */
@@ -28,33 +45,43 @@ export class SoundQueue {
     this.#finished = true;
   }
 
-  get ended() {
-    return this.#finished && this.#waiting === 0;
+  /** Seconds until it may begin at the present speed; 0 where it may, Infinity where one cannot tell. */
+  get wait() {
+    if (this.#finished || (this.total !== null && this.#have >= this.total)) return 0;
+    const lead = this.lead - this.#waiting;
+    if (this.total === null) return lead > 0 ? lead / this.#speed : 0;
+    if (this.#speed <= 0) return Infinity;
+    const late = this.total - this.#have - ((this.total - this.taken) * this.#speed) / (SAFETY * this.rate);
+    return Math.max(0, Math.min(this.total - this.#have, Math.max(lead, late))) / this.#speed;
   }
 
   /** Fills `output` with sound, linearly interpolated, and with silence where there is none. */
   fill(output) {
     output.fill(0);
-    if (!this.#playing) this.#playing = this.#waiting > 0 && (this.#finished || this.#waiting >= this.lead);
-    for (let i = 0; this.#playing && i < output.length; i++) {
+    if (this.state === "waiting" && this.#waiting > 0 && this.wait === 0) this.state = "playing";
+    for (let i = 0; this.state === "playing" && i < output.length; i++) {
       while (this.#fraction >= 1 && this.#waiting > 0) {
         this.#before = this.#take();
         this.#fraction -= 1;
       }
-      if (this.#fraction >= 1) {
-        this.#playing = false;
-        if (!this.#finished) this.gaps++;
-        return;
-      }
+      if (this.#fraction >= 1) break;
       const next = this.#waiting > 0 ? this.#pieces[0][this.#at] : this.#before;
       output[i] = this.#before + this.#fraction * (next - this.#before);
       this.#fraction += this.step;
+    }
+    if (this.#waiting > 0 || (this.state === "playing" && this.#fraction < 1)) return;
+    if (this.#finished || this.taken === this.total) {
+      this.state = "ended";
+    } else if (this.state === "playing") {
+      this.state = "waiting";
+      this.gaps++;
     }
   }
 
   #take() {
     const sample = this.#pieces[0][this.#at++];
     this.#waiting--;
+    this.taken++;
     if (this.#at === this.#pieces[0].length) {
       this.#pieces.shift();
       this.#at = 0;
@@ -64,18 +91,35 @@ export class SoundQueue {
 }
 
 if (globalThis.registerProcessor !== undefined) {
+  /** Messages to it: samples (Float32Array), "finish", "pause", "go on", "stop". From it: the queue's state. */
   class Processor extends AudioWorkletProcessor {
-    constructor({ processorOptions: { rate, lead } }) {
+    constructor({ processorOptions: { rate, lead, total } }) {
       super();
-      this.queue = new SoundQueue(rate / globalThis.sampleRate, lead * rate);
-      this.port.onmessage = ({ data }) => (data === null ? this.queue.finish() : this.queue.push(data));
+      const step = rate / globalThis.sampleRate;
+      this.queue = new SoundQueue({ step, lead: lead * rate, rate, total });
+      this.paused = this.stopped = false;
+      this.told = -Infinity;
+      this.port.onmessage = ({ data }) => this.obey(data);
+    }
+
+    obey(message) {
+      if (message instanceof Float32Array) this.queue.push(message, globalThis.currentTime);
+      else if (message === "finish") this.queue.finish();
+      else if (message === "stop") this.stopped = true;
+      else this.paused = message === "pause";
     }
 
     process(_, [[output]]) {
-      this.queue.fill(output);
-      if (!this.queue.ended) return true;
-      this.port.postMessage({ gaps: this.queue.gaps });
-      return false;
+      if (this.stopped) return false;
+      const before = this.queue.state;
+      if (this.paused) output.fill(0);
+      else this.queue.fill(output);
+      const { state, taken, wait, gaps } = this.queue;
+      if (state !== before || globalThis.currentTime - this.told >= NEWS_SECONDS) {
+        this.told = globalThis.currentTime;
+        this.port.postMessage({ state, at: taken, wait, gaps });
+      }
+      return state !== "ended";
     }
   }
   globalThis.registerProcessor("ancestral-player", Processor);

@@ -174,7 +174,9 @@ def _describe_bodies(app: FastAPI) -> None:
 def _mount_page(app: FastAPI, folder: Path) -> None:
     """The page at `/`, after every route; the API's documentation where there is no page."""
     if (folder / "index.html").is_file():
-        app.mount("/", StaticFiles(directory=folder, html=True), name="page")
+        # /client is a link to the sources of the JavaScript client, which the page is built on
+        files = StaticFiles(directory=folder, html=True, follow_symlink=True)
+        app.mount("/", files, name="page")
         return
     answer: Callable[[], Response] = lambda: RedirectResponse("/docs")  # noqa: E731
     app.add_api_route("/", answer, include_in_schema=False)

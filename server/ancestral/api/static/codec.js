@@ -1,4 +1,4 @@
-/** What codes stand for: amplitudes of a sound, colours of a picture, as lookup tables. */
+/** What codes of a sound stand for, and amplitudes as a file. */
 
 import { SYNTH_HZ } from "./synth.js";
 
@@ -17,11 +17,6 @@ export function amplitudes(codec) {
 export function soundRate({ kind, sample_rate: rate, codec }) {
   if (codec?.kind === "midi") return SYNTH_HZ;
   return kind === "audio" ? rate : null;
-}
-
-/** Intensity 0..255 of each level of a channel, Uint8Array [levels]. */
-export function intensities(levels) {
-  return Uint8Array.from({ length: levels }, (_, k) => Math.floor((255 * k) / (levels - 1) + 0.5));
 }
 
 /** A mono 16-bit WAV file of amplitudes, as a Blob. */

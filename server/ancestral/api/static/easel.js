@@ -1,7 +1,7 @@
 /** The easel: a picture of which a part is given; the rest is for the model to fill in. */
 
+import { colouring } from "./client/painter.js";
 import { $, make } from "./dom.js";
-import { colouring } from "./painter.js";
 
 const UNKNOWN = [
   [24, 48, 84],
@@ -140,7 +140,7 @@ export class Easel {
     const canvas = $("easel-canvas");
     const context = canvas.getContext("2d");
     const pixels = context.createImageData(canvas.width, canvas.height);
-    const colour = colouring(this.#model);
+    const colour = colouring(this.#model, this.#model.dims_per_site);
     this.#kept.forEach((kept, i) => {
       const [x, y] = [i % canvas.width, Math.floor(i / canvas.width)];
       const shade = kept ? colour(this.#codes.map((plane) => plane[y][x]), 0) : UNKNOWN[(x + y) % 2];

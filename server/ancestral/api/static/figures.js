@@ -1,9 +1,9 @@
 /** Figures of a score by what was scored: the item as the model read it, and its surprise. */
 
+import { colouring } from "./client/painter.js";
 import { amplitudes } from "./codec.js";
 import { css, heat } from "./colour.js";
 import { make } from "./dom.js";
-import { colouring } from "./painter.js";
 import { Roll } from "./roll.js";
 import { barRow, ends, shown } from "./rows.js";
 import { ceiling, key, pictureFigures, signalFigures, surpriseBits } from "./surprise.js";
@@ -26,7 +26,7 @@ export function figuresOf(model, codes, perDim) {
 }
 
 function pictures(model, codes, perDim) {
-  const colour = colouring(model);
+  const colour = colouring(model, model.dims_per_site);
   const [, height, width] = model.shape;
   const paint = (context) => {
     for (let i = 0; i < height * width; i++) {

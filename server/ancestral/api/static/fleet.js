@@ -1,6 +1,7 @@
 /** How the server stands: ready or why not, what samples, what waits. */
 
 import { $, figure, make } from "./dom.js";
+import { client } from "./server.js";
 
 const HEALTH_MS = 15_000;
 const OPEN_MS = 2_000; // while the panel is open
@@ -26,9 +27,8 @@ export class Fleet {
     clearTimeout(this.#timer);
     let [state, reasons] = ["unreachable", []];
     try {
-      const response = await fetch("health/ready");
-      state = response.ok ? "ready" : "not ready";
-      ({ reasons } = await response.json());
+      reasons = (await client.ready()).reasons;
+      state = reasons.length ? "not ready" : "ready";
     } catch {
       // the state says it
     }
@@ -40,10 +40,7 @@ export class Fleet {
   }
 
   async #show(reasons) {
-    const [{ models }, metrics] = await Promise.all([
-      fetch("models").then((response) => response.json()),
-      fetch("metrics").then((response) => response.text()),
-    ]);
+    const [models, metrics] = await Promise.all([client.models(), client.metrics()]);
     const states = Map.groupBy(models, ({ state }) => state);
     const sum = (name) => models.reduce((total, model) => total + model[name], 0);
     const facts = {

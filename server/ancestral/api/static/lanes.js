@@ -1,9 +1,9 @@
 /** Sounds of one job: a lane with waveform and spectrogram for each. */
 
-import { Sound } from "./audio.js";
+import { Recording } from "./audio.js";
+import { permutationOf } from "./client/index.js";
 import { amplitudes, wavFile } from "./codec.js";
 import { make } from "./dom.js";
-import { permutationOf } from "./protocol.js";
 import { Strip, save } from "./strip.js";
 import { Trace, scaled } from "./trace.js";
 
@@ -23,7 +23,7 @@ export class Lanes {
     const waves = make("canvas", { className: "waves" });
     const spectra = make("canvas", { className: "spectra" });
     const head = make("span", { className: "head", hidden: true });
-    const sound = new Sound(this.sites, this.rate);
+    const sound = new Recording(this.sites, this.rate);
     const codes = new Float32Array(this.sites);
     const all = () => Array.from(codes.subarray(0, sound.have));
     const strip = new Strip(item, {
@@ -43,9 +43,8 @@ export class Lanes {
     const samples = scaled(values, this.model.levels, this.table);
     if (order === null) {
       lane.codes.set(values, firstSite);
-      lane.sound.append(samples, performance.now() / 1000);
+      lane.sound.append(samples);
     } else {
-      lane.sound.have = this.sites; // values come here and there: the whole line is drawn
       order.slice(firstSite, firstSite + values.length).forEach((position, i) => {
         lane.codes[position] = values[i];
         lane.sound.samples[position] = samples[i];
@@ -56,13 +55,16 @@ export class Lanes {
 
   show() {
     for (const lane of this.lanes.filter(({ changed }) => changed)) {
-      lane.trace.draw(lane.sound, this.orders[0] !== null);
+      // values that come here and there change the whole line
+      const all = this.orders[0] !== null;
+      lane.trace.draw(all ? { ...lane.sound, have: this.sites } : lane.sound, all);
       lane.changed = false;
     }
   }
 
   finish(scores) {
     this.lanes.forEach(({ sound, trace, strip }, item) => {
+      if (this.orders[item] !== null) sound.have = this.sites;
       sound.finish();
       if (sound.have === 0) return;
       trace.draw(sound);

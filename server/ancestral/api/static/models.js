@@ -2,7 +2,8 @@
 
 import { readAddress } from "./address.js";
 import { $, extent, levels, make } from "./dom.js";
-import { clearProblem, fetchJson, showingProblems } from "./problem.js";
+import { clearProblem, showingProblems } from "./problem.js";
+import { client } from "./server.js";
 
 const POLL_MS = 2000; // while a model loads
 const GROUPS = {
@@ -36,9 +37,9 @@ export class Rail {
   }
 
   async refresh() {
-    const answer = await showingProblems(() => fetchJson("models"));
-    if (answer === undefined) return;
-    this.#models = answer.models;
+    const models = await showingProblems(() => client.models());
+    if (models === undefined) return;
+    this.#models = models;
     this.#draw();
     const before = this.#models.find((model) => model.name === this.#chosen);
     if (before === undefined) this.#goTo();
@@ -138,7 +139,7 @@ export class Rail {
   async #describe(model) {
     const about = $("about");
     about.hidden = true;
-    const full = await showingProblems(() => fetchJson(`models/${encodeURIComponent(model.name)}`));
+    const full = await showingProblems(() => client.model(model.name));
     if (full === undefined || model.name !== this.#chosen) return;
     const { data, licence, metrics = {} } = full.manifest?.provenance ?? {};
     const facts = {
@@ -165,8 +166,7 @@ export class Rail {
   }
 
   async #load(model) {
-    const path = `models/${encodeURIComponent(model.name)}/load`;
-    await showingProblems(() => fetchJson(path, { method: "POST" }));
+    await showingProblems(() => client.load(model.name));
     this.refresh();
   }
 }

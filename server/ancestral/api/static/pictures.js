@@ -1,10 +1,10 @@
 /** Pictures of one job: a grid that fills. */
 
+import { Painter } from "./client/painter.js";
 import { make } from "./dom.js";
-import { Picture } from "./painter.js";
-import { permutationOf } from "./protocol.js";
 import { save } from "./strip.js";
 
+const CURSOR = [94, 200, 255]; // the pixel that is drawn next
 const SAVED = 512; // pixels that the shorter side of a saved grid has at least
 
 /** Columns of a near-square grid without needless empty places. */
@@ -28,7 +28,7 @@ export class Pictures {
         canvas,
         make("span", { className: "caption" }),
       );
-      const picture = new Picture(canvas, model, permutationOf(started, item));
+      const picture = new Painter(canvas, model, started, item, { cursor: CURSOR });
       tile.addEventListener("click", () => onPick({ codes: picture.nested, item }));
       return { tile, picture, canvas };
     });
@@ -60,8 +60,8 @@ export class Pictures {
     sheet.toBlob((blob) => save(blob, `${name}.png`), "image/png");
   }
 
-  put({ item, firstSite, values }) {
-    this.tiles[item].picture.put(firstSite, values);
+  put(frame) {
+    this.tiles[frame.item].picture.put(frame);
   }
 
   show(seconds) {

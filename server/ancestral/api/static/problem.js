@@ -1,27 +1,15 @@
-/** Problem documents (RFC 9457): read from answers, shown until they are put away. */
+/** Problem documents (RFC 9457): shown until they are put away. */
 
+import { AncestralError, FrameError, ProblemError, Unreachable } from "./client/index.js";
 import { $, make } from "./dom.js";
 
-/** A request that the server answered with a problem, or that never reached it. */
-export class ProblemError extends Error {
-  constructor(problem) {
-    super(problem.detail ?? problem.title);
-    this.problem = problem;
-  }
-}
-
-/** JSON of an answer that is well. Throws ProblemError. */
-export async function fetchJson(path, options) {
-  let response;
-  try {
-    response = await fetch(path, options);
-  } catch {
-    throw new ProblemError({ title: "No answer", detail: "The server cannot be reached." });
-  }
-  const type = response.headers.get("content-type") ?? "";
-  const body = /\bjson\b/.test(type) ? await response.json() : null;
-  if (response.ok && body !== null) return body;
-  throw new ProblemError(body ?? { title: `HTTP ${response.status}`, status: response.status });
+/** An error of the client's as a problem document; null for any other. */
+export function problemOf(error) {
+  if (error instanceof ProblemError) return error.document;
+  if (error instanceof Unreachable) return { title: "No answer", detail: "The server cannot be reached." };
+  if (error instanceof FrameError) return { title: "The stream is broken", detail: error.message };
+  if (error instanceof AncestralError) return { title: "Not done", detail: error.message };
+  return null;
 }
 
 /** Shows a problem in place of an earlier one. */
@@ -49,13 +37,18 @@ export function clearProblem() {
   $("problems").replaceChildren();
 }
 
-/** Runs `action` and shows what it throws, if that is a problem. */
+/** Shows an error of the client's; throws any other. */
+export function showError(error) {
+  const problem = problemOf(error);
+  if (problem === null) throw error;
+  showProblem(problem);
+}
+
+/** Runs `action` and shows what it throws, if that is an error of the client's. */
 export async function showingProblems(action) {
   try {
     return await action();
   } catch (error) {
-    if (!(error instanceof ProblemError)) throw error;
-    showProblem(error.problem);
-    return undefined;
+    return showError(error);
   }
 }

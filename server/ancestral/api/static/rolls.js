@@ -52,7 +52,7 @@ export class Rolls {
     for (; lane.heardSteps < steps; lane.heardSteps++) {
       const from = lane.heardSteps * voices;
       const pitches = Array.from({ length: voices }, (_, voice) => lane.codes[from + voice] ?? 0);
-      lane.synth.step(pitches, performance.now() / 1000);
+      lane.synth.step(pitches);
     }
   }
 

@@ -1,7 +1,7 @@
 /** Vectors of one job: a row for each dimension, a dot for each item, the numbers of one of them. */
 
+import { permutationOf } from "./client/index.js";
 import { make } from "./dom.js";
-import { permutationOf } from "./protocol.js";
 import { Strip, save } from "./strip.js";
 
 /** The ends of the axis: all levels, or a symmetric range that holds all values. */

@@ -5,11 +5,11 @@ import { Speaker } from "./audio.js";
 import { soundRate } from "./codec.js";
 import { Controls } from "./controls.js";
 import { $, figure, make } from "./dom.js";
-import { clearProblem, showProblem } from "./problem.js";
+import { clearProblem, showError } from "./problem.js";
+import { Run } from "./run.js";
+import { client } from "./server.js";
 import { setStage } from "./stage.js";
-import { Job, streamUrl } from "./stream.js";
 
-const WINDOW_SECONDS = 1.5; // over which the speed is measured
 const HINTS = {
   ready: "Press Sample, or Enter.",
   loading: "The model is loading…",
@@ -25,55 +25,6 @@ const SITES = {
   sequence: "value",
 };
 const CALM = window.matchMedia("(prefers-reduced-motion: reduce)");
-
-/** One job: its model and request, then `started`, its view and what has arrived. */
-class Run {
-  job = null;
-  started = null;
-  view = null;
-  ended = false;
-  replaying = false; // a sound was chosen by hand: no other follows it
-  arrived = 0;
-  #begun = 0;
-  #marks = [];
-
-  constructor(model, request) {
-    this.model = model;
-    this.request = request;
-  }
-
-  start(started, view) {
-    this.started = started;
-    this.view = view;
-    this.#begun = performance.now();
-  }
-
-  put(frame) {
-    const now = performance.now() / 1000;
-    this.view.put(frame);
-    this.arrived += frame.count;
-    this.#marks.push({ sites: frame.count, now });
-    while (now - this.#marks[0].now > WINDOW_SECONDS) this.#marks.shift();
-  }
-
-  /** Sites in all. */
-  get total() {
-    return this.started.count * this.started.sites;
-  }
-
-  /** Seconds since `started`. */
-  get seconds() {
-    return (performance.now() - this.#begun) / 1000;
-  }
-
-  /** Sites per second over the last moments. */
-  get speed() {
-    const [first, ...later] = this.#marks;
-    if (later.length === 0) return NaN;
-    const sites = later.reduce((sum, mark) => sum + mark.sites, 0);
-    return sites / Math.max(1e-3, later.at(-1).now - first.now);
-  }
-}
 
 /** `onPick({model, condition, item, codes})` is called with a sample to be scored. */
 export class Sampler {
@@ -93,6 +44,7 @@ export class Sampler {
     document.addEventListener("keydown", (event) => {
       if (event.key === "Escape") this.#stop();
     });
+    window.addEventListener("pagehide", () => this.#stop()); // nobody listens any more
     let before = performance.now();
     const frame = (now) => {
       this.#tick((now - before) / 1000);
@@ -110,7 +62,7 @@ export class Sampler {
   choose(model, anew, options = null) {
     this.#model = model;
     if (anew) {
-      if (this.#busy) this.#run.job.cancel();
+      if (this.#busy) this.#run.cancel();
       this.#clear(HINTS[model.state]);
       this.#running(false);
       this.#controls.choose(model, options);
@@ -153,26 +105,32 @@ export class Sampler {
     const rate = soundRate(this.#model);
     if (rate) this.#speaker.wake(rate);
     const run = new Run(this.#model, this.#controls.request());
-    // A job that was left for another model still ends; it has nothing to say here.
-    const mine = (react) => (message) => this.#run === run && react(message);
-    run.job = new Job(streamUrl(location), run.request, {
-      queued: () => {},
-      started: mine((started) => this.#start(started)),
-      values: mine((frame) => run.put(frame)),
-      done: mine((done) => this.#done(done)),
-      canceled: mine(() => this.#ended("Stopped.")),
-      failed: mine((problem) => {
-        showProblem(problem);
-        this.#ended("Failed.");
-      }),
-    });
     this.#run = run;
+    this.#follow(run);
+  }
+
+  /** Reads a job to its end. One that was left for another model has nothing to say here. */
+  async #follow(run) {
+    const { model, ...options } = run.request;
+    const stream = client.stream(model, { ...options, signal: run.signal });
+    try {
+      for await (const frame of stream) {
+        if (this.#run !== run) continue;
+        if (run.view === null) this.#start(stream.started);
+        run.put(frame);
+      }
+      if (this.#run === run) this.#done(stream.done);
+    } catch (error) {
+      if (this.#run !== run) return;
+      this.#ended(run.signal.aborted ? "Stopped." : "Failed.");
+      if (!run.signal.aborted) showError(error);
+    }
   }
 
   #stop() {
     if (!this.#busy) return;
     this.#speaker.stop();
-    this.#run.job.cancel();
+    this.#run.cancel();
   }
 
   #start(started) {
@@ -252,7 +210,7 @@ export class Sampler {
   /** Lets the speaker go on, moves the playhead, goes from one sound of a job to the next. */
   #listen(run) {
     const sounds = run.view.sounds();
-    const heard = this.#speaker.sound;
+    const heard = this.#speaker.recording;
     if (!sounds.includes(heard)) return;
     const { state, sample, wait } = this.#speaker.tick();
     $("stage").dataset.sound = state;
@@ -271,7 +229,7 @@ export class Sampler {
   }
 
   #toggle(sound) {
-    const stopping = this.#speaker.sound === sound;
+    const stopping = this.#speaker.recording === sound;
     this.#speaker.stop();
     this.#run.replaying = true;
     this.#run.view.heard(null);

@@ -1,8 +1,7 @@
 /** Scoring: what is asked of POST /log_prob, and what its answer says in words. */
 
-import { holds } from "./audio.js";
+import { holds } from "./client/player.js";
 import { wavFile } from "./codec.js";
-import { fetchJson } from "./problem.js";
 
 const RETURN = ["log_prob", "bits_per_dim", "percentile", "per_dim", "data"];
 const BRIEF = RETURN.slice(0, 3);
@@ -15,21 +14,13 @@ const UNUSUAL = 5;
 /** A file that neither the server nor this browser reads. */
 export class UnreadableFile extends Error {}
 
-/** The request that scores `inputs` (nested numbers, text, or {data, content_type}); `brief`: no maps. */
-export function scoreRequest(model, inputs, { fit = false, condition = null, brief = false } = {}) {
-  const request = { model: model.name, inputs, return: brief ? BRIEF : RETURN, fit };
+/** The options of a scoring request; `brief`: no maps. */
+export function scoreOptions(model, { fit = false, condition = null, brief = false } = {}) {
+  const options = { return: brief ? BRIEF : RETURN, fit };
   const labels = model.conditions.filter(({ kind }) => kind === "label");
-  if (condition !== null) request.condition = condition;
-  if (labels.some(({ name }) => condition?.[name] === undefined)) request.marginal = true;
-  return request;
-}
-
-/** The results of a request, in the order of its inputs. Throws ProblemError. */
-export async function score(request) {
-  const headers = { "content-type": "application/json", accept: "application/json" };
-  const body = JSON.stringify(request);
-  const answer = await fetchJson("log_prob", { method: "POST", headers, body });
-  return answer.results;
+  if (condition !== null) options.condition = condition;
+  if (labels.some(({ name }) => condition?.[name] === undefined)) options.marginal = true;
+  return options;
 }
 
 /** A percentile as a verdict: {level, title, detail}. */

@@ -1,12 +1,14 @@
 /** The panel that scores: files dropped or chosen, samples picked from the stage. */
 
+import { ProblemError } from "./client/index.js";
 import { $, extent, figure, levels, make } from "./dom.js";
 import { figuresOf } from "./figures.js";
 import { histogram, inUnit } from "./histogram.js";
 import { goesOn } from "./lanes.js";
-import { ProblemError, clearProblem, fetchJson, showProblem } from "./problem.js";
+import { clearProblem, showError, showProblem } from "./problem.js";
 import { Ranking } from "./ranking.js";
-import { UnreadableFile, asInput, score, scoreRequest, verdict } from "./score.js";
+import { UnreadableFile, asInput, scoreOptions, verdict } from "./score.js";
+import { client } from "./server.js";
 
 const WHAT = {
   image: "an image",
@@ -88,10 +90,10 @@ export class Scorer {
     const options = { ...this.#options(model), brief: true };
     let results = [];
     try {
-      if (read.length) results = await score(scoreRequest(model, read, options));
+      if (read.length) results = await client.logProb(model.name, read, scoreOptions(model, options));
     } catch (error) {
       if (!(error instanceof ProblemError)) throw error;
-      const { errors = [], detail } = error.problem;
+      const { errors = [], detail } = error.document;
       results = read.map((_, i) => ({ error: { detail: errors[i]?.message ?? detail } }));
     }
     return files.map((file, i) => {
@@ -145,7 +147,7 @@ export class Scorer {
   }
 
   async #score(model, input, options) {
-    const [result] = await score(scoreRequest(model, [input], options));
+    const [result] = await client.logProb(model.name, [input], scoreOptions(model, options));
     if (result.error) throw new ProblemError(result.error);
     return result;
   }
@@ -160,9 +162,8 @@ export class Scorer {
     } catch (error) {
       if (asked !== this.#asked) return;
       $("result").hidden = true;
-      if (error instanceof ProblemError) showProblem(error.problem);
-      else if (error instanceof UnreadableFile) showProblem({ title: "Unreadable file", detail: error.message });
-      else throw error;
+      if (error instanceof UnreadableFile) showProblem({ title: "Unreadable file", detail: error.message });
+      else showError(error);
     } finally {
       if (asked === this.#asked) $("score").setAttribute("aria-busy", "false");
     }
@@ -205,8 +206,7 @@ export class Scorer {
     $("histogram").replaceChildren();
     if (!model.reference_n) return;
     if (!this.#references.has(model.name)) {
-      const path = `models/${encodeURIComponent(model.name)}`;
-      this.#references.set(model.name, fetchJson(path).then((full) => full.reference_scores));
+      this.#references.set(model.name, client.model(model.name).then((full) => full.reference_scores));
     }
     const asked = this.#asked;
     const scores = await this.#references.get(model.name).catch(() => []);

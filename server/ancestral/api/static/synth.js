@@ -1,6 +1,6 @@
 /** A small organ: voices of a `midi` codec to samples, step by step, as a sound that grows. */
 
-import { Sound } from "./audio.js";
+import { Recording } from "./audio.js";
 
 export const SYNTH_HZ = 22050;
 const PARTIALS = [1, 0.5, 0.28, 0.14, 0.08]; // amplitudes of the harmonics
@@ -30,11 +30,11 @@ export class Synth {
     this.#length = Math.round(SYNTH_HZ * stepSeconds(codec));
     this.#held = Array.from({ length: codec.voices }, () => ({ pitch: 0, age: 0 }));
     this.#gain = 0.9 / (codec.voices * PARTIALS.reduce((sum, part) => sum + part));
-    this.sound = new Sound(this.#length * steps, SYNTH_HZ);
+    this.sound = new Recording(this.#length * steps, SYNTH_HZ);
   }
 
-  /** Sounds one more step: the pitch of each voice, 0 for silence; `now` in seconds. */
-  step(pitches, now) {
+  /** Sounds one more step: the pitch of each voice, 0 for silence. */
+  step(pitches) {
     const samples = new Float32Array(this.#length);
     pitches.forEach((pitch, voice) => {
       const held = this.#held[voice];
@@ -45,7 +45,7 @@ export class Synth {
       this.#add(samples, this.#held[voice]);
       this.#held[voice].age += this.#length;
     });
-    this.sound.append(samples, now);
+    this.sound.append(samples);
   }
 
   /** Adds a note that goes on, or one that ends within `release` seconds. */
