@@ -1,4 +1,4 @@
-# make serve | test | test-slow | check | bench | models: each does all of its own set-up.
+# make serve | test | test-slow | check | types | bench | models: each does all of its own set-up.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,13 +9,14 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
 
 MAKEFLAGS += --no-print-directory
-.PHONY: serve test test-slow check bench models clean
+TYPESCRIPT := clients/js/node_modules/.stamp
+.PHONY: serve test test-slow check types bench models clean
 
 serve: $(VENV)/.stamp-serve
 	@echo "Ancestral: http://$(HOST):$(PORT)/"
 	@$(BIN)/ancestral serve --models models_store --host $(HOST) --port $(PORT)
 
-test: $(VENV)/.stamp-dev $(VENV)/.stamp-system
+test: $(VENV)/.stamp-dev $(VENV)/.stamp-system $(TYPESCRIPT)
 	@$(PYTEST) -m "not slow"
 
 test-slow: $(VENV)/.stamp-dev $(VENV)/.stamp-system
@@ -25,6 +26,9 @@ check: $(VENV)/.stamp-dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+types: $(TYPESCRIPT)
+	@cd clients/js && node node_modules/typescript/bin/tsc
 
 bench: $(VENV)/.stamp-serve
 	@$(BIN)/ancestral bench --models models_store
@@ -50,6 +54,12 @@ $(VENV)/.stamp-dev: pyproject.toml clients/python/pyproject.toml constraints.txt
 # A browser for the page's test; without one that test is skipped and says so.
 $(VENV)/.stamp-system: | $(BIN)/python
 	@sh .ci/system-packages chromium && touch $@ || true
+
+# What checks the JavaScript client's types; without npm that test is skipped and says so.
+$(TYPESCRIPT): clients/js/package.json
+	@! command -v npm >/dev/null || \
+		(cd clients/js && npm install --no-save --no-package-lock --no-audit --no-fund --silent && \
+		touch node_modules/.stamp) || true
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

@@ -19,6 +19,14 @@ def test_parts(suite: str) -> None:
     run(suite)
 
 
+def test_types() -> None:
+    """What users write passes tsc, and what the types declare is there."""
+    if not (ROOT / "node_modules" / "typescript").is_dir():
+        pytest.skip("TypeScript is not installed: make types")
+    node("node_modules/typescript/bin/tsc")
+    run("types")
+
+
 def test_against_a_server(server: Server) -> None:
     run("client", ANCESTRAL_URL=server.url)
 
