@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 
+from starlette.types import Message, Receive, Scope, Send
 from tests.api.server import Server
 
+from ancestral.api.middleware import HandOver
 from ancestral.logs import JsonLines, current_request
 
 
@@ -43,3 +46,26 @@ def test_json_lines() -> None:
         "r",
         "j",
     )
+
+
+def test_a_request_that_is_broken_off_is_answered_with_503() -> None:
+    async def hangs(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(60)
+
+    async def run() -> list[Message]:
+        sent: list[Message] = []
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": "/sample", "headers": []}
+        task = asyncio.ensure_future(HandOver(hangs)(scope, hangs, send))
+        await asyncio.sleep(0)
+        task.cancel()
+        await task
+        return sent
+
+    start, body = asyncio.run(run())
+    assert start["status"] == 503
+    assert (b"retry-after", b"5") in start["headers"]
+    assert b"Draining" in body["body"]

@@ -44,9 +44,11 @@ class Fleet:
     def worker(self) -> subprocess.Popen[bytes]:
         return self._start("worker")
 
-    def api(self) -> tuple[Server, subprocess.Popen[bytes]]:
+    def api(self, port: int = 0) -> tuple[Server, subprocess.Popen[bytes]]:
+        """An API process at a port, a free one where it is 0."""
         with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
             port = probe.getsockname()[1]
         process = self._start("serve", "--port", str(port))
         self.servers.append(Server(f"http://127.0.0.1:{port}"))

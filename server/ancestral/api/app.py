@@ -32,7 +32,7 @@ from ancestral.api import (
 from ancestral.api.catalogue import Catalogue
 from ancestral.api.guard import Guard
 from ancestral.api.health import StepWatch
-from ancestral.api.middleware import BodyLimit, RequestId
+from ancestral.api.middleware import BodyLimit, HandOver, RequestId
 from ancestral.api.schemas import EmbedBody, LogProbBody
 from ancestral.api.services import ApiMetrics, Services
 from ancestral.broker import MemoryQueue, Queue
@@ -124,6 +124,7 @@ def create_app(settings: Settings | None = None, loader: Loader | None = None) -
     _mount_page(app, PAGE)
     _describe_bodies(app)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
+    app.add_middleware(HandOver)
     app.add_middleware(Guard, settings=settings, ring=ring, ledger=ledger, page=_page_paths(PAGE))
     if settings.origins:
         app.add_middleware(

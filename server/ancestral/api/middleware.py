@@ -59,11 +59,6 @@ class RequestId:
             )
 
 
-def _of_key(scope: Scope) -> dict[str, str]:
-    found = scope.get("state", {}).get("key")
-    return {} if found is None else {"key": found}
-
-
 class BodyLimit:
     """Refuse bodies beyond `limit` bytes: by their header before a byte is read, else as they come.
 

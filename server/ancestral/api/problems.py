@@ -106,6 +106,11 @@ def of_error(error: Exception) -> Problem:
     return Problem(500, _title(500), "the server met an error; see its log for the request id")
 
 
+def draining() -> Problem:
+    """This process is about to stop."""
+    return Problem(503, "Draining", "the server is about to stop", (), {"Retry-After": "5"})
+
+
 def of_full_queue(error: QueueFull, status: int) -> Problem:
     """429, or 503, with the seconds after which to come back."""
     seconds = str(int(error.retry_after))

@@ -15,7 +15,7 @@ from starlette.requests import HTTPConnection
 from ancestral.api.catalogue import Catalogue, in_service, label_of, require_served
 from ancestral.api.following import cancel
 from ancestral.api.inputs import read_conditions
-from ancestral.api.problems import Problem, of_full_queue
+from ancestral.api.problems import Problem, draining, of_full_queue
 from ancestral.api.schemas import SampleBody
 from ancestral.api.visits import current_visit
 from ancestral.broker import Job, JobUnknown, Queue, QueueFull, Status
@@ -78,7 +78,7 @@ class Services:
     def require_open(self) -> None:
         """Raise a problem where this process is about to stop."""
         if self.draining:
-            raise Problem(503, "Draining", "the server is about to stop", (), {"Retry-After": "5"})
+            raise draining()
 
     def abandoned(self, job: str) -> None:
         """The client of a stream has gone: its job ends, unless it was us who broke off.
