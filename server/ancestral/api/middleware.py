@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
@@ -11,7 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ancestral.api.problems import Problem, respond
+from ancestral.api.problems import Problem, draining, respond
 from ancestral.logs import current_request
 
 access = logging.getLogger("ancestral.access")
@@ -57,6 +58,40 @@ class RequestId:
                 identity,
                 extra={"path": scope["path"], "status": status, **_of_key(scope)},
             )
+
+
+def _of_key(scope: Scope) -> dict[str, str]:
+    found = scope.get("state", {}).get("key")
+    return {} if found is None else {"key": found}
+
+
+class HandOver:
+    """Answer 503 to a request that is broken off because the process stops, not uvicorn's 500.
+
+    A proxy gives it to another process then.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = False
+
+        async def noticed(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noticed)
+        except asyncio.CancelledError:
+            if started:
+                raise
+            identity = scope.get("state", {}).get("request_id", "")
+            await respond(draining(), scope["path"], identity)(scope, receive, send)
 
 
 class BodyLimit:
