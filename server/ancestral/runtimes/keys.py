@@ -6,24 +6,44 @@ holds the keys that a later query still reads, and a step gathers those of its o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
 import torch
 from torch import Tensor
 
+from ancestral.compile.place import Ints
 from ancestral.compile.program import ATTENTION, Read, Step, StepProgram
 from ancestral.compile.sparsity import root
 from ancestral.runtimes.places import Places
 from ancestral.runtimes.stand import Stand
 
 
+class Running(Protocol):
+    """How many slots run, and their ranks."""
+
+    @property
+    def n(self) -> int: ...
+    @property
+    def ranks(self) -> Sequence[int] | Ints: ...
+
+
 class KeyCaches:
     """Per attention step, what its keys (and values) were: [slots, heads, places, width].
 
-    Dense, key j is at place j.
+    Dense, key j is at place j. Memory holds whole multiples of `lanes` places and widths.
     """
 
     def __init__(
-        self, program: StepProgram, slots: int, dtype: torch.dtype, device: torch.device
+        self,
+        program: StepProgram,
+        slots: int,
+        dtype: torch.dtype,
+        device: torch.device,
+        lanes: int = 1,
     ) -> None:
+        self._lanes = lanes
         self._program = program
         self._steps = [s for s in program.steps if s.kind in ATTENTION]
         self._sources = {s.name: s for s in program.steps}
@@ -43,7 +63,7 @@ class KeyCaches:
         last = step.kind == "attend" and operand == 2
         return int(step.attrs["value_width"] if last else step.attrs["width"])
 
-    def reserve(self, sites: int, at: Stand) -> None:
+    def reserve(self, sites: int, at: Running) -> None:
         """Make room for items of that many sites; what running slots hold moves to its place."""
         if sites <= self.capacity:
             return
@@ -56,17 +76,27 @@ class KeyCaches:
             after = self._places.get(step.name)
             capacity = sites if after is None else after.capacity
             for i, _ in self.operands(step):
-                shape = (slots, step.attrs["heads"], capacity, self.width(step, i))
-                grown = torch.zeros(shape, dtype=dtype, device=device)
+                shape = (capacity, self.width(step, i))
+                whole = [self._whole(size) for size in shape]
+                grown = torch.zeros(slots, step.attrs["heads"], *whole, dtype=dtype, device=device)
+                grown = grown[:, :, : shape[0], : shape[1]]
                 old = self._stores.get((step.name, i))
                 if old is not None and before is None and after is None:
                     grown[:, :, : old.shape[2]] = old
                 elif old is not None:
                     for slot, rank in enumerate(at.ranks[: at.n]):
-                        query = rank - 1 - step.lead[1]
+                        query = int(rank) - 1 - step.lead[1]
                         _move(old[slot], grown[slot], before, after, query, step.attrs["reach"])
                 self._stores[step.name, i] = grown
         self.capacity = sites
+
+    def _whole(self, size: int) -> int:
+        return -(-size // self._lanes) * self._lanes
+
+    def places(self, step: Step) -> Places | None:
+        """Where the keys that a keyed step reads are stored; None where all are, in order."""
+        own = self._places.get(step.name)
+        return own or self._places.get(self._roots.get(step.name, step.name))
 
     def store(self, step: Step, operand: int) -> Tensor:
         return self._stores[step.name, operand]
@@ -77,7 +107,10 @@ class KeyCaches:
     def slot_bytes(self, sites: int) -> int:
         size = torch.empty(0, dtype=self._shape[1]).element_size()
         return sum(
-            self._program.keys_kept(step, sites) * step.attrs["heads"] * self.width(step, i) * size
+            self._whole(self._program.keys_kept(step, sites))
+            * step.attrs["heads"]
+            * self._whole(self.width(step, i))
+            * size
             for step in self._steps
             for i, _ in self.operands(step)
         )
@@ -90,24 +123,25 @@ class KeyCaches:
             for i, read in self.operands(step):
                 source = found[read.source]
                 pick = source if read.pmap is None else source[:, torch.from_numpy(read.pmap)]
-                store = self.store(step, i)
+                store = self.store(step, i)[at]
                 # key j is element j + shift of its source, appended at rank j − reach + lead
                 shift = lead - self._sources[read.source].lead[1] - reach - read.taps[0][0]
-                last = min(rank - lead + reach, self.capacity)
-                keys = range(max(-shift, 0), max(last, 0))
-                for j in keys if places is None else places.alive(rank - 1 - lead).tolist():
-                    if 0 <= j + shift < len(pick):
-                        place = j if places is None else int(places.place[j])
-                        store[at, :, place] = pick[j + shift].reshape(
-                            store.shape[1], store.shape[3]
-                        )
+                last = min(rank - lead + reach, self.capacity, len(pick) - shift)
+                keys = np.arange(max(-shift, 0), max(last, 0))
+                if places is not None:
+                    alive = places.alive(rank - 1 - lead)
+                    keys = alive[(alive >= -shift) & (alive < len(pick) - shift)]
+                where = torch.from_numpy(keys if places is None else places.place[keys])
+                chosen = pick[torch.from_numpy(keys + shift)]
+                chosen = chosen.reshape(len(keys), store.shape[0], store.shape[2])
+                store[:, where] = chosen.transpose(0, 1)
 
     # ------------------------------------------------------------------ at a site
 
     def _rows(self, at: Stand, step: Step) -> tuple[Tensor, Tensor, Tensor | None] | None:
         """The places, keys and validity of the slots' own queries; None where dense."""
+        places = self.places(step)
         name = self._roots.get(step.name, step.name)
-        places = self._places.get(name)
         return None if places is None else places.rows(at.rank(-self._sources[name].lead[1]))
 
     def visible(self, at: Stand, entry: Tensor, step: Step) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from typing import Any
 
 import numpy as np
@@ -10,22 +11,22 @@ import torch
 from torch import Tensor
 
 from ancestral.compile.graph import Graph
-from ancestral.compile.program import Read, Step, StepProgram
+from ancestral.compile.program import Step, StepProgram
 from ancestral.likelihoods import Likelihood
 from ancestral.runtimes.activations import activations
+from ancestral.runtimes.keys import KeyCaches
 from ancestral.runtimes.lattice import Draw
 from ancestral.runtimes.native import fields as f
 from ancestral.runtimes.native.chunk import Chunk, Draws
 from ancestral.runtimes.native.code import draw
 from ancestral.runtimes.native.code.interpreter import located, run, run_end, run_part
 from ancestral.runtimes.native.code.kernels import kernels
+from ancestral.runtimes.native.code.lanes import LANES
 from ancestral.runtimes.native.lower.lowering import Lowering
 from ancestral.runtimes.native.lower.rings import RingStore
 from ancestral.runtimes.native.shared import numpy_type, prepared
-from ancestral.runtimes.native.storage import Array, kept, padded, zeros
+from ancestral.runtimes.native.storage import Array, kept, zeros
 from ancestral.runtimes.tables import Tables, by_site, tables_of
-
-KEYS_AT_ONCE = 64  # keys that attention scores together: capacities are multiples of it
 
 
 class NativeBatch:
@@ -48,10 +49,10 @@ class NativeBatch:
         self._stand = np.zeros(f.STATE, dtype=np.int64)
         self._stand[f.ALL_COLUMNS] = program.columns
         self._stand[f.GRID] = program.space == "grid"
-        self._steps = {s.name: s for s in program.steps}
         self._rings = self._new_rings()
-        self._keys: dict[str, Array] = {}
+        self._keys = KeyCaches(program, slots, dtype, torch.device("cpu"), lanes=LANES)
         self._arrays: dict[int, Array] = {}  # tables, in this runtime's layout
+        self._masks = {id(o) for s in program.steps if s.kind == "attend" for o in s.operands}
         self._capacity = program.rows * program.columns if program.space == "grid" else 1
         self._lowered: Lowering | None = None
         self.ranks = np.zeros(slots, dtype=np.int64)
@@ -88,29 +89,20 @@ class NativeBatch:
             return
         self._capacity = max(sites, self._capacity)
         self._tables.read_constants(self._capacity)
-        for step in self.program.steps:
-            if step.kind == "attend":
-                self._grow_keys(step)
+        self._keys.reserve(self._capacity, self)
         for table in tables_of(self.program):
             if not table.fixed.item:
-                store = self._tables.store(table)
-                self._arrays[id(table)] = kept(store.numpy(), self._dtype)
+                self._arrays[id(table)] = self._layout(id(table), self._tables.store(table))
             elif id(table) not in self._arrays:  # as long as in the example until a slot opens
                 shape = by_site(table.fixed.tensor, table).shape
                 self._arrays[id(table)] = zeros((self._slots, *shape), self._dtype)
         self._lower()
 
-    def _grow_keys(self, step: Step) -> None:
-        capacity = -(-self._capacity // KEYS_AT_ONCE) * KEYS_AT_ONCE
-        heads, width = step.attrs["heads"], step.attrs["width"]
-        value_width = padded(step.attrs["value_width"])
-        for operand, shape in ((1, (width, capacity)), (2, (capacity, value_width))):
-            name = f"{step.name}/{operand}"
-            grown = zeros((self._slots, heads, *shape), self._dtype)
-            old = self._keys.get(name)
-            if old is not None:
-                grown[:, :, : old.shape[2], : old.shape[3]] = old
-            self._keys[name] = grown
+    def _layout(self, key: int, store: Tensor) -> Array:
+        """A table in this runtime's type; what a mask forbids is −∞, to be added to scores."""
+        if store.dtype == torch.bool and key in self._masks:
+            store = torch.zeros(store.shape).masked_fill(~store, -math.inf)
+        return kept(store.numpy(), self._dtype)
 
     def _lower(self) -> None:
         """Build the table of operations over the caches as they are."""
@@ -134,13 +126,7 @@ class NativeBatch:
     def slot_bytes(self, sites: int) -> int:
         rings: int = sum(ring.array[:, 0].nbytes for ring in self._rings.values())
         items: int = sum(self._arrays[key][0].nbytes for key in self._tables.items)
-        capacity = -(-sites // KEYS_AT_ONCE) * KEYS_AT_ONCE
-        keys = sum(
-            step.attrs["heads"] * (step.attrs["width"] + padded(step.attrs["value_width"]))
-            for step in self.program.steps
-            if step.kind == "attend"
-        )
-        return rings + items + int(keys) * capacity * self._dtype.itemsize
+        return rings + items + self._keys.slot_bytes(sites)
 
     # ------------------------------------------------------------------ slots
 
@@ -186,10 +172,10 @@ class NativeBatch:
         for key, store in self._tables.items.items():
             array = self._arrays.get(key)
             if array is None or array.shape != store.shape:
-                self._arrays[key] = kept(store.numpy(), self._dtype)
+                self._arrays[key] = self._layout(key, store)
                 changed = True
             else:
-                array[at] = store[at].numpy()
+                array[at] = self._layout(key, store[at])
         if changed:
             self._lower()
 
@@ -206,7 +192,7 @@ class NativeBatch:
         self.ranks[at] = self.ranks[last]
         for ring in self._rings.values():
             ring.array[:, at] = ring.array[:, last]
-        for store in self._keys.values():
+        for store in self._keys.stores():
             store[at] = store[last]
         for key, items in self._tables.items.items():
             items[at] = items[last]
@@ -232,31 +218,8 @@ class NativeBatch:
                 if 0 <= index < source.shape[0]:
                     place = ring.array[(clock - lag) % ring.length, at]
                     place[ring.left : ring.left + source.shape[1], : step.payload] = source[index]
-        self._prefill_keys(at, found, rank)
+        self._keys.prefill(at, found, rank)
         return params
-
-    def _prefill_keys(self, at: int, found: dict[str, Tensor], rank: int) -> None:
-        """Fill a slot's caches with the keys and values that sites before `rank` have added."""
-        for step in self.program.steps:
-            if step.kind != "attend":
-                continue
-            reach, lead, heads = step.attrs["reach"], step.lead[1], step.attrs["heads"]
-            for operand in (1, 2):
-                read = step.operands[operand]
-                assert isinstance(read, Read)
-                source = found[read.source].numpy()
-                source = source if read.pmap is None else source[:, read.pmap]
-                store = self._keys[f"{step.name}/{operand}"][at]
-                # key j is element j + shift of its source; see KeyCaches.prefill
-                shift = lead - self._steps[read.source].lead[1] - reach - read.taps[0][0]
-                first, last = max(-shift, 0), min(rank - lead + reach, len(source) - shift)
-                if last <= first:
-                    continue
-                keys = source[first + shift : last + shift].reshape(last - first, heads, -1)
-                if operand == 1:
-                    store[:, :, first:last] = keys.transpose(1, 2, 0)
-                else:
-                    store[:, first:last, : keys.shape[2]] = keys.transpose(1, 0, 2)
 
     # ------------------------------------------------------------------ stepping
 

@@ -9,6 +9,8 @@ it is `BASE` + slot · `SLOT` + column · `COLUMN` + what its `MODE` adds:
     BY_ROW   max(row − LAG, 0) · PLACE, a table over its own rows
     WRAP     as RING, at the column `AUX` sites on in raster order
 
+An operation over keys has a run of numbers for each head, `AUX` bytes apart.
+
 In a row operation the column is 0, and `COLUMN` leads from one column of the row to the next.
 """
 
@@ -25,7 +27,8 @@ OUT, X, Y, Z = (OPERANDS + i * OPERAND for i in range(4))
 PLAIN, RING, BY_RANK, BY_ROW, WRAP = range(5)
 
 (POINTWISE, PRODUCT, COPY, GATHER, SCATTER, EMBED, ONE_HOT, NORM, REFILL, SITE_LINEAR, REDUCE,
- CUMSUM, GATHER_ROWS, SCATTER_ROWS, ATTEND) = range(15)  # fmt: skip
+ CUMSUM, GATHER_ROWS, SCATTER_ROWS, ATTEND, SCORES, MIX, KEYED, GATHER_KEYS, SOFTMAX_KEYS,
+ ATTEND_ROWS) = range(21)  # fmt: skip
 
 # a product's head in place of its operand Y: where its segments lie in the table of links
 FIRST, SEGMENTS, WEIGHTS, INPUTS, PANELS, BIAS = range(6)

@@ -9,8 +9,8 @@ from ancestral.runtimes.native.code.lanes import LANES, bytes_of, call_kernel
 GROUP = 2  # panels side by side, as `products` packs them
 
 # the numbers of the routines in `kernels`
-VECTORS, WEIGHTED, MASSES = range(3)
-T18, T14, T12, T11, T24, T22, T21, T44, T42, T41, T82, T81 = range(3, 15)
+VECTORS, WEIGHTED, MASSES, DOTS, SOFTMAX = range(5)
+T18, T14, T12, T11, T24, T22, T21, T44, T42, T41, T82, T81 = range(5, 17)
 
 
 @njit

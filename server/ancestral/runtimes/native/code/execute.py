@@ -10,8 +10,9 @@ from numba import njit
 
 from ancestral.runtimes.native import fields as f
 from ancestral.runtimes.native.code.addresses import address, columns_of
-from ancestral.runtimes.native.code.attention import attend
 from ancestral.runtimes.native.code.blocks import product
+from ancestral.runtimes.native.code.element_attention import run_attention
+from ancestral.runtimes.native.code.keyed import run_keyed
 from ancestral.runtimes.native.code.memory import integer, put
 from ancestral.runtimes.native.code.movement import (
     copy,
@@ -140,18 +141,6 @@ def run_refill(like, op, stand, ranks, phases, lengths):
 
 
 @njit
-def attention(like, kernel, op, scratch, stand, ranks, phases, lengths):
-    for slot in range(integer(stand, f.N)):
-        q = address(op, f.X, slot, stand, ranks, phases, lengths)
-        k = address(op, f.Y, slot, stand, ranks, phases, lengths)
-        v = address(op, f.Z, slot, stand, ranks, phases, lengths)
-        out = address(op, f.OUT, slot, stand, ranks, phases, lengths)
-        attend(
-            like, kernel, integer(op, f.EXTRA), slot, integer(ranks, slot), q, k, v, out, scratch
-        )
-
-
-@njit
 def run_operations(
     like, kernel, ops, first, last, links, segs, scratch, stand, ranks, phases, lengths
 ):
@@ -170,7 +159,9 @@ def run_operations(
             run_refill(like, op, stand, ranks, phases, lengths)
         elif kind == f.GATHER_ROWS or kind == f.SCATTER_ROWS:
             run_rows(like, op, stand, ranks, phases, lengths)
-        elif kind == f.ATTEND:
-            attention(like, kernel, op, scratch, stand, ranks, phases, lengths)
+        elif kind == f.ATTEND_ROWS:
+            run_attention(like, kernel, op, scratch, stand, ranks, phases, lengths)
+        elif kind >= f.ATTEND:
+            run_keyed(like, kernel, op, scratch, stand, ranks, phases, lengths)
         else:
             run_local(like, op, scratch, stand, ranks, phases, lengths)

@@ -16,16 +16,18 @@ from numba import types
 from numba.extending import intrinsic
 
 from ancestral.runtimes.native.code import lanes
-from ancestral.runtimes.native.code.attention import weighted
 from ancestral.runtimes.native.code.cache import compiled_for_c
 from ancestral.runtimes.native.code.lanes import INT, Body
 from ancestral.runtimes.native.code.pointwise import masses, vectors
 from ancestral.runtimes.native.code.products import tile
+from ancestral.runtimes.native.code.vectors import dots, softmax, weighted
 
 # rows and panels of the tiles that there are
 TILES = ((1, 8), (1, 4), (1, 2), (1, 1), (2, 4), (2, 2), (2, 1), (4, 4), (4, 2), (4, 1), (8, 2),
          (8, 1))  # fmt: skip
-ROUTINES: tuple[Body, ...] = (vectors, weighted, masses, *(tile(r, p) for r, p in TILES))
+ROUTINES: tuple[Body, ...] = (
+    vectors, weighted, masses, dots, softmax, *(tile(r, p) for r, p in TILES)
+)  # fmt: skip
 
 
 def _switch(b: ir.IRBuilder, of: ir.Type, args: Sequence[ir.Value]) -> None:

@@ -8,12 +8,14 @@ from numba import njit
 
 from ancestral.runtimes.native.code.memory import integer, load, store
 
-SUM, MEAN, AMAX, AMIN, LOGSUMEXP, SOFTMAX, LOG_SOFTMAX = range(7)
+SUM, MEAN, AMAX, AMIN, PROD, SQUARES, LOGSUMEXP, SOFTMAX, LOG_SOFTMAX = range(9)
 REDUCTIONS = {
     "sum": SUM,
     "mean": MEAN,
     "amax": AMAX,
     "amin": AMIN,
+    "prod": PROD,
+    "squares": SQUARES,  # of the distances from the mean
     "logsumexp": LOGSUMEXP,
     "softmax": SOFTMAX,
     "log-softmax": LOG_SOFTMAX,
@@ -67,8 +69,28 @@ def norm(like, x, out, groups, inner, extra):
 
 
 @njit
+def _reduced_sum(like, x, first, size, stride):
+    total = like - like
+    for k in range(size):
+        total += load(like, x, first + k * stride)
+    return total
+
+
+@njit
 def _reduced(like, code, x, first, size, stride):
     """One reduction over `size` elements at distance `stride`."""
+    if code == PROD:
+        whole = like - like + 1
+        for k in range(size):
+            whole *= load(like, x, first + k * stride)
+        return whole
+    if code == SQUARES:
+        mean = _reduced_sum(like, x, first, size, stride) / (like - like + size)
+        total = like - like
+        for k in range(size):
+            away = load(like, x, first + k * stride) - mean
+            total += away * away
+        return total
     best = load(like, x, first)
     for k in range(1, size):
         value = load(like, x, first + k * stride)
@@ -76,14 +98,12 @@ def _reduced(like, code, x, first, size, stride):
             best = value
     if code in (AMAX, AMIN):
         return best
+    if code <= MEAN:
+        total = _reduced_sum(like, x, first, size, stride)
+        return total if code == SUM else total / (like - like + size)
     total = like - like
     for k in range(size):
-        value = load(like, x, first + k * stride)
-        total += value if code <= MEAN else math.exp(value - best)
-    if code == SUM:
-        return total
-    if code == MEAN:
-        return total / (like - like + size)
+        total += math.exp(load(like, x, first + k * stride) - best)
     return best + math.log(total)
 
 

@@ -15,11 +15,10 @@ from ancestral.compile.place import Ints
 from ancestral.compile.program import Step, StepProgram
 from ancestral.runtimes.native import fields as f
 from ancestral.runtimes.native.lower.errors import Unsupported
-from ancestral.runtimes.native.lower.kinds import RULES, Rule, multiply
 from ancestral.runtimes.native.lower.lowering import Lowering
 from ancestral.runtimes.native.lower.plan import Part, Plan
 from ancestral.runtimes.native.lower.weights import Weights
-from ancestral.runtimes.native.storage import NOWHERE, Array, Operand, padded, zeros
+from ancestral.runtimes.native.storage import NOWHERE, Operand
 
 
 class ElementLowering(Lowering):
@@ -28,9 +27,9 @@ class ElementLowering(Lowering):
     def __init__(self, program: ElementProgram, weights: Weights, slots: int) -> None:
         self.elements = program
         nothing = Plan((), {}, {}, {}, {})
-        super().__init__(cast(StepProgram, program), nothing, weights, slots, {}, {}, {})
+        super().__init__(cast(StepProgram, program), nothing, weights, slots, {}, {}, None)
         self._most_rows = 1
-        self._part: Ints | None = None  # the part's rows
+        self.rows: Ints | None = None  # the part's rows
         self._result: Operand | None = None
 
     def build(self) -> None:
@@ -58,9 +57,11 @@ class ElementLowering(Lowering):
         ]
 
     def _lower(self, step: ElementStep, columns: Ints | None, rows: Ints, counts: Ints) -> None:
-        self._step, self._part = cast(Step, step), rows
+        self._step, self.rows = cast(Step, step), rows
         self._most_rows = int(counts.max())
         self._result = None
+        from ancestral.runtimes.native.lower.element_rules import ELEMENT_RULES
+
         rule = ELEMENT_RULES.get(step.kind)
         if rule is None:
             raise Unsupported(f"steps of kind {step.kind} over elements")
@@ -107,8 +108,8 @@ class ElementLowering(Lowering):
     ) -> list[tuple[Operand, int]]:
         """An operand's rows, gathered."""
         assert isinstance(read, Rows)
-        assert self._part is not None
-        base, off = read.base[self._part], read.off
+        assert self.rows is not None
+        base, off = read.base[self.rows], read.off
         if elements is not None:
             if base.shape[1] == 1 or off.size > 1:
                 off = off[elements]
@@ -127,75 +128,3 @@ class ElementLowering(Lowering):
         if isinstance(given, Weight):
             raise Unsupported("a constant as an operand")
         return super().operand(given, step, elements, count)
-
-
-def _pointwise(low: Lowering, part: Part) -> None:
-    if part.elements is not None and part.elements.size == part.step.payload:
-        part = Part(part.step, part.sub, None)
-    RULES["pointwise"](low, part)
-
-
-def _running_sum(low: Lowering, part: Part) -> None:
-    step, count = part.step, part.step.payload if part.elements is None else part.elements.size
-    own, before = (low.operand(o, step, part.elements, count) for o in step.operands)
-    low.apply("add", low.scattered(part), own, before, count=count)
-
-
-def _embedding(low: Lowering, part: Part) -> None:
-    step = part.step
-    if part.elements is not None:
-        raise Unsupported("a part of an embedding over elements")
-    (name,) = [o.name for o in step.operands if isinstance(o, Weight)]
-    (read,) = [o for o in step.operands if isinstance(o, Rows)]
-    ((codes, count),) = low.runs(cast(Any, read), step)
-    table = low.weights.once(("table", name), lambda: low.weights.array(name))
-    low.emit(f.EMBED, low.place(step), codes, code=table.shape[1], count=count,
-             extra=table.ctypes.data)  # fmt: skip
-
-
-def _conv_transpose(low: Lowering, part: Part) -> None:
-    """The taps of one phase as one product."""
-    step = part.step
-    attrs, taps = step.attrs, tuple(step.attrs["taps"])
-    if attrs["groups"] != 1 or part.elements is not None:
-        raise Unsupported("a grouped or partly computed transposed convolution")
-
-    def bias() -> Any:
-        return None if attrs["bias"] is None else low.weights.array(attrs["bias"])
-
-    out = low.scattered(part)
-    key = ("conv-transpose", attrs["weight"], attrs["bias"], taps)
-    if not taps:
-        held = low.weights.once((*key, "alone"), lambda: _spread(bias(), step.payload, low.dtype))
-        low.apply("copy", out, Operand(held.ctypes.data), count=step.payload)
-        return
-
-    def matrix() -> Any:
-        weight = low.weights.array(attrs["weight"])
-        return np.concatenate([weight[(slice(None), slice(None), *t)] for t in taps], 0).T
-
-    low.product(out, low.runs(step.operands[0], step), key, matrix, bias)
-
-
-def _spread(bias: Array | None, size: int, dtype: np.dtype[Any]) -> Array:
-    """A bias in whole vectors; zeros where there is none."""
-    found = zeros((padded(size),), dtype)
-    if bias is not None:
-        found[:size] = bias
-    return found
-
-
-def _product(low: Lowering, part: Part) -> None:
-    multiply(low, part, low.scattered(part), NOWHERE)
-
-
-ELEMENT_RULES: dict[str, Rule] = {
-    "pointwise": _pointwise,
-    "linear": _product,
-    "conv": _product,
-    "conv-transpose": _conv_transpose,
-    "embedding": _embedding,
-    "running-sum": _running_sum,
-    **{kind: RULES[kind] for kind in ("layer-norm", "cumsum", "softmax", "log-softmax", "sum",
-                                      "mean", "amax", "amin", "logsumexp")},
-}  # fmt: skip

@@ -11,8 +11,7 @@ from ancestral.compile.program import Absent, Read, Step
 from ancestral.runtimes.native import fields as f
 from ancestral.runtimes.native.code.lanes import LANES
 from ancestral.runtimes.native.code.norms import REDUCTIONS
-from ancestral.runtimes.native.lower import elementwise
-from ancestral.runtimes.native.lower.attend import attend
+from ancestral.runtimes.native.lower import attend, elementwise, keyed
 from ancestral.runtimes.native.lower.errors import Unsupported
 from ancestral.runtimes.native.lower.lowering import Lowering
 from ancestral.runtimes.native.lower.plan import Part
@@ -33,8 +32,8 @@ def lower(low: Lowering, part: Part) -> None:
         added = low.operand(other, step, None, step.payload)
         multiply(low, Part(product, part.sub, None), low.place(step), added)
         return
-    rule = RULES.get(step.kind)
-    if rule is None or step.keyed:
+    rule = (KEYED if step.keyed else RULES).get(step.kind)
+    if rule is None:
         raise Unsupported(f"steps of kind {step.kind}{' over keys' if step.keyed else ''}")
     rule(low, part)
 
@@ -243,6 +242,16 @@ def _site_linear(low: Lowering, part: Part) -> None:
     low.emit(f.SITE_LINEAR, low.place(step), x, matrix, extra=low.indices(np.array(sizes)))
 
 
+def _site_product(low: Lowering, part: Part) -> None:
+    """A product of two computed values of the site."""
+    step = _whole(part)
+    blocks, rows, size, out = (step.attrs[k] for k in ("blocks", "rows", "width", "outer"))
+    x = low.operand(step.operands[0], step, None, blocks * rows * size)
+    y = low.operand(step.operands[1], step, None, blocks * size * out)
+    extra = low.indices(np.array([blocks, rows, size, out]))
+    low.emit(f.SITE_LINEAR, low.place(step), x, y, extra=extra)
+
+
 def _whole(part: Part) -> Step:
     if part.elements is not None:
         raise Unsupported(f"a part of a step of kind {part.step.kind}")
@@ -258,13 +267,21 @@ RULES: dict[str, Rule] = {
     "linear": _product,
     "conv": _product,
     "site-linear": _site_linear,
+    "site-product": _site_product,
     "layer-norm": _norm,
     "rms-norm": _norm,
     "cumsum": _cumsum,
-    "attend": attend,
+    "attend": attend.attend,
+    "mix": attend.mix,
     "lstm": lstm,
     "gru": gru,
     "rnn": rnn,
     "running-sum": running_sum,
-    **dict.fromkeys(REDUCTIONS, _reduction),
+    **{kind: _reduction for kind in REDUCTIONS if kind != "squares"},
+}
+
+KEYED: dict[str, Rule] = {
+    "scores": attend.scores,
+    "pointwise": keyed.pointwise,
+    "softmax-keys": keyed.softmax,
 }

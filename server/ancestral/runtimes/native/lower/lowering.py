@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from ancestral.compile.place import Table
 from ancestral.compile.program import Step, StepProgram
+from ancestral.runtimes.keys import KeyCaches
 from ancestral.runtimes.native import fields as f
 from ancestral.runtimes.native.lower.errors import Unsupported
 from ancestral.runtimes.native.lower.operands import Operands
@@ -26,18 +27,22 @@ class Lowering(Operands):
         slots: int,
         rings: Mapping[str, RingStore],
         tables: Mapping[int, Array],
-        keys: Mapping[str, Array],
+        keys: KeyCaches | None,
     ) -> None:
-        super().__init__(program, plan, weights, slots, rings, tables)
-        self.keys = keys
+        super().__init__(program, plan, weights, slots, rings, tables, keys)
 
     def build(self) -> None:
         """Lower every part; afterwards `operations`, `starts`, `ends` and `links` are the tables.
 
         Raises Unsupported naming the step that has no rule.
         """
+        from ancestral.runtimes.native.lower.attend import most_keys
         from ancestral.runtimes.native.lower.kinds import lower
 
+        if self.keys is not None:
+            for step in self.program.steps:
+                if step.keyed:
+                    self.lengths[step.name] = step.payload * most_keys(self.keys, step)
         subs = self.program.subs
         self.starts = [0] * (subs + 3)
         for at, part in enumerate(self.plan.parts):

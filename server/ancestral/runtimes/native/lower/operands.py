@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ancestral.compile.place import Ints, Table
 from ancestral.compile.program import Absent, Read, Step, StepProgram
+from ancestral.runtimes.keys import KeyCaches
 from ancestral.runtimes.native import fields as f
 from ancestral.runtimes.native.code.lanes import LANES
 from ancestral.runtimes.native.lower.errors import Unsupported
@@ -30,9 +32,11 @@ class Operands(Operations):
         slots: int,
         rings: Mapping[str, RingStore],
         tables: Mapping[int, Array],
+        keys: KeyCaches | None,
     ) -> None:
         super().__init__(program, plan, weights, slots, rings)
-        self.program, self.tables = program, tables
+        self.program, self.tables, self.keys = program, tables, keys
+        self.listed: dict[tuple[int, int], tuple[int, ...]] = {}  # see `attend.keys_of`
 
     def segments(
         self, read: Read, step: Step, elements: Ints | None = None
@@ -151,3 +155,23 @@ class Operands(Operations):
         held = self.temporary(elements.size)
         self.emit(f.GATHER, held, found, count=elements.size, extra=self.indices(elements))
         return held
+
+    def keyed(self, step: Step) -> Operand:
+        """A register over keys, a run for each head."""
+        place = self.place(step)
+        return replace(place, aux=self.lengths[step.name] // step.payload * self.size)
+
+    def over_keys(self, table: Table, step: Step) -> Operand:
+        """The row of a table over keys that belongs to the slots' own queries."""
+        array = self.tables[id(table)]
+        axes = [k for k in ("row", "col", "flat") if k in table.axes]
+        if axes not in ([], ["flat"]):
+            raise Unsupported("a table over keys that is not by raster rank")
+        slot = array.strides[0] if table.fixed.item else 0
+        head = array.strides[-2] if array.shape[-2] > 1 else 0
+        if not axes:
+            return Operand(array.ctypes.data, slot, aux=head)
+        query = array.strides[-3]
+        return Operand(
+            array.ctypes.data, slot, mode=f.BY_RANK, place=query, lag=step.lead[1], aux=head
+        )

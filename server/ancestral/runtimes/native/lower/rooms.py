@@ -29,6 +29,7 @@ class Rooms:
         self.plan, self.slots, self.rings = plan, slots, rings
         self.dtype, self.size = dtype, dtype.itemsize
         self.steps = {s.name: s for s in program.steps}
+        self.lengths: dict[str, int] = {}  # of registers that are not as long as their payload
         self.memory: list[Array] = []
         self._registers: dict[str, tuple[Operand, int]] = {}
         self._free: dict[int, list[int]] = defaultdict(list)
@@ -64,7 +65,7 @@ class Rooms:
                 return ring.operand()
             return ring.operand(0, -step.lead[1])
         if step.name not in self._registers:
-            self._registers[step.name] = self._take(step.payload)
+            self._registers[step.name] = self._take(self.lengths.get(step.name, step.payload))
         return self._registers[step.name][0]
 
     def now(self, name: str) -> Operand:
