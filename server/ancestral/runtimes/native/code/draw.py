@@ -31,7 +31,8 @@ KINDS = {
     "mixture-of-gaussians": GAUSSIANS,
     "discretized-logistic-mixture": DISCRETIZED,
 }
-KIND, LEVELS, COMPONENTS, SIZE = range(4)
+# how values are drawn: of the likelihood, vectors of a site, channels, all drawn together
+KIND, LEVELS, COMPONENTS, SIZE, VECTORS, CHANNELS, JOINT = range(7)
 _MIN_LOG_SCALE = -32.0  # as in likelihoods.mixture_of_logistics
 
 

@@ -7,7 +7,9 @@ from numba import njit
 from ancestral.runtimes.native import fields as f
 from ancestral.runtimes.native.code.addresses import address
 from ancestral.runtimes.native.code.cache import compiled
+from ancestral.runtimes.native.code.draw import VECTORS
 from ancestral.runtimes.native.code.execute import run_operations
+from ancestral.runtimes.native.code.lanes import bytes_of
 from ancestral.runtimes.native.code.memory import integer, put
 from ancestral.runtimes.native.code.movement import (
     gather,
@@ -44,6 +46,7 @@ def run_elements(like, kernel, count, subs, tables, due, where, sizes, config, s
     arena, params, codes = where
     width, dims = sizes
     n, stride = integer(stand, f.N), integer(stand, f.ARENA_SLOT)
+    one_by_one = subs > 1 and config[VECTORS] > 1
     for site in range(count):
         for sub in range(subs):
             together = True
@@ -64,6 +67,8 @@ def run_elements(like, kernel, count, subs, tables, due, where, sizes, config, s
             )  # fmt: skip
             for slot in range(n):
                 drawn = address(ends + 8 * f.FIELDS, f.OUT, slot, stand, ranks, phases, lengths)
+                if one_by_one:
+                    drawn += sub * bytes_of(like)
                 at = codes + 8 * dims * (integer(ranks, slot) * subs + sub)
                 scatter(like, drawn, arena + slot * stride, dims, at)
         for slot in range(n):

@@ -9,9 +9,12 @@ from ancestral.runtimes.native.code.addresses import address
 from ancestral.runtimes.native.code.categories import categorical
 from ancestral.runtimes.native.code.draw import (
     CATEGORICAL,
+    CHANNELS,
+    JOINT,
     KIND,
     LEVELS,
     SIZE,
+    VECTORS,
     log_prob,
     sample,
 )
@@ -26,7 +29,7 @@ def draw(
     like, kernel, sub, site, subs, ends, stand, ranks, phases, lengths, config, slots_data, chunk
 ):
     """Draw a sub-step's values of every slot, or take those that are fixed, and write the codes."""
-    vectors, channels, joint = config[4], config[5], config[6]
+    vectors, channels, joint = config[VECTORS], config[CHANNELS], config[JOINT]
     seeds, items, temperatures, top_ks, top_ps, masses, pixel, words = slots_data
     values, fixed, nats = chunk
     one_by_one = subs > 1 and vectors > 1
