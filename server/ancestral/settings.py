@@ -64,6 +64,9 @@ class Settings:
     port: int = _setting(8000, "port to listen on", api=True, ge=0, lt=2**16)
     models: Path = _setting(SHIPPED, "folder of model packages, NAME/VERSION/")
     packages: Names = _setting("", "names that are served, with commas; all where it is empty")
+    preload: Names = _setting(
+        "all", "which of them are loaded at the start: `all`, `none` or names; others on demand"
+    )
     broker: str = _setting(
         "",
         "`redis://HOST:PORT/DB`, `rediss://…` or `unix://…`; in memory where it is empty",

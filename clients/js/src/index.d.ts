@@ -76,7 +76,7 @@ export interface Score {
 export interface Model {
   name: string;
   version: number;
-  state: "unloaded" | "loading" | "ready" | "leaving" | "failed";
+  state: "unloaded" | "on_demand" | "loading" | "ready" | "leaving" | "failed";
   family: string;
   kind: Started["kind"];
   shape: number[];

@@ -23,7 +23,7 @@ class Model:
     kind      image, audio, vector or sequence
     shape     of an item; of open-ended kinds, [1] or the like, and `sites` is None
     levels    codes are 0 … levels − 1; None: real values
-    state     unloaded, loading, ready, leaving or failed
+    state     unloaded, on_demand, loading, ready, leaving or failed
     """
 
     name: str

@@ -55,7 +55,7 @@ def label_of(manifest: Manifest) -> str:
 def report_of(workers: list[WorkerReport], label: str) -> ModelReport | None:
     """The best that any worker says of a model."""
     found = [worker.models[label] for worker in workers if label in worker.models]
-    order = ("ready", "loading", "leaving", "failed")
+    order = ("ready", "loading", "on_demand", "leaving", "failed")
     return min(found, key=lambda report: order.index(report.state), default=None)
 
 
@@ -65,7 +65,7 @@ def in_service(workers: list[WorkerReport], label: str) -> str:
     So a new version can be put into the store and loaded while the old one serves.
     """
     report = report_of(workers, label)
-    if report is not None and report.state == "ready":
+    if report is not None and report.state in ("ready", "on_demand"):
         return label
     name = label.partition("/")[0]
     ready = {
@@ -78,7 +78,10 @@ def in_service(workers: list[WorkerReport], label: str) -> str:
 
 
 def missing(workers: list[WorkerReport], wanted: Collection[str]) -> list[str]:
-    """Why not every name that a worker holds, or that is wanted, is ready in some version."""
+    """Why not every name that a worker holds, or that is wanted, is ready in some version.
+
+    One that is loaded on demand counts as ready: who asks for it waits for the load.
+    """
     reports: dict[str, list[tuple[str, ModelReport]]] = {name: [] for name in wanted}
     for worker in workers:
         for label, report in worker.models.items():
@@ -88,7 +91,7 @@ def missing(workers: list[WorkerReport], wanted: Collection[str]) -> list[str]:
     for name, held in sorted(reports.items()):
         if not held:
             found.append(f"{name}: not loaded")
-        elif all(report.state != "ready" for _, report in held):
+        elif all(report.state not in ("ready", "on_demand") for _, report in held):
             found += [f"{label}: {report.error or report.state}" for label, report in held[:1]]
     return found
 

@@ -9,18 +9,15 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 
 from ancestral.api.catalogue import describe, label_of, report_of
-from ancestral.api.following import everything
+from ancestral.api.control import obeyed
 from ancestral.api.problems import Problem
 from ancestral.api.routes import PROBLEMS
 from ancestral.api.schemas import ModelAnswer, ModelList
-from ancestral.api.services import Services, new_id, services_of
+from ancestral.api.services import Services, services_of
 from ancestral.api.visits import require_admin
-from ancestral.broker import Job
-from ancestral.broker.queue import control_queue
 from ancestral.store import Manifest
 
 router = APIRouter(prefix="/models", tags=["models"])
-LOOK_SECONDS = 2.0  # between looks whether a worker that is to load or unload still lives
 Version = Annotated[int | None, Query(ge=1, description="the default version where absent")]
 _FEW: dict[int | str, dict[str, Any]] = {status: PROBLEMS[status] for status in (404, 422)}
 _CONTROL = _FEW | {status: PROBLEMS[status] for status in (401, 403, 503)}
@@ -78,28 +75,11 @@ async def _control(
             raise Problem(503, "Service Unavailable", detail, [("model", detail)])
     else:
         asked = [w.worker for w in workers if label in w.models]
-    await asyncio.gather(*[_obeyed(services, worker, action, label) for worker in asked])
+    await asyncio.gather(*[obeyed(services, worker, action, label) for worker in asked])
     if action == "unload":
         why = {"status": 409, "title": "The model is not loaded", "detail": f"{label} was unloaded"}
         await services.queue.refuse(label, why)
     return JSONResponse(await _described(services, manifest))
-
-
-async def _obeyed(services: Services, worker: str, action: str, label: str) -> None:
-    """Have one worker load or unload a model. Raises a problem where it fails; it may die."""
-    request = {"action": action, "model": label}
-    queue = control_queue(worker)
-    job = Job(id=new_id(), model=queue, lane="control", request=request, priority=1)
-    await services.submit(job)
-    task = asyncio.ensure_future(everything(services.queue, job.id))
-    try:
-        while not (await asyncio.wait({task}, timeout=LOOK_SECONDS))[0]:
-            if worker not in [found.worker for found in await services.queue.workers()]:
-                await services.queue.cancel(job.id)
-                return
-        task.result()
-    finally:
-        task.cancel()
 
 
 async def _described(services: Services, manifest: Manifest) -> dict[str, Any]:

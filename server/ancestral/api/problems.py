@@ -22,6 +22,7 @@ MEDIA_TYPE = "application/problem+json"
 _ROOTS = {"body", "query", "path", "header"}  # where FastAPI says that a field lies
 _KINDS = {"File", "list[any]"}  # what pydantic calls the members of a union
 _TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}  # RFC 9110's; Python's vary
+AGAIN_SECONDS = "5"  # after which to come back, where a worker could not do it now
 _LONGEST = 300  # characters of a message
 
 
@@ -52,7 +53,9 @@ class Problem(Exception):
         """What a job's `failed` event says."""
         errors = [(str(e["field"]), str(e["message"])) for e in data.get("errors", ())]
         status = int(data.get("status", 500))
-        return cls(status, str(data.get("title", "")), str(data.get("detail", "")), errors)
+        headers = {"Retry-After": AGAIN_SECONDS} if status == 503 else None
+        told = str(data.get("title", "")), str(data.get("detail", ""))
+        return cls(status, *told, errors, headers)
 
     def document(self, instance: str = "", request_id: str = "") -> dict[str, Any]:
         """The members of the problem document."""

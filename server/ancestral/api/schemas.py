@@ -265,7 +265,7 @@ class ModelAnswer(BaseModel):
     versions: list[int]
     title: str = Field(description="of the model card; its name where there is none")
     summary: str = Field(description="the first paragraph of the model card")
-    state: Literal["unloaded", "loading", "ready", "leaving", "failed"]
+    state: Literal["unloaded", "on_demand", "loading", "ready", "leaving", "failed"]
     error: str | None
     family: str
     kind: str

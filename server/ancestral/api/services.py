@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from starlette.requests import HTTPConnection
 
 from ancestral.api.catalogue import Catalogue, in_service, label_of, require_served
+from ancestral.api.control import Summons
 from ancestral.api.following import cancel
 from ancestral.api.inputs import read_conditions
 from ancestral.api.problems import Problem, draining, of_full_queue
@@ -63,6 +64,7 @@ class Services:
     drain_until: float = math.inf  # by the monotonic clock; what runs then is broken off
     streams: int = 0  # jobs being sent over sockets
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _summons: Summons = field(default_factory=Summons)
 
     async def served(self, name: str, version: int | None = None) -> Manifest:
         """The manifest of a model that a worker serves. Raises a problem naming `model`."""
@@ -102,6 +104,8 @@ class Services:
             self.metrics.rejections.labels(job.model, error.reason).inc()
             raise of_full_queue(error, self.settings.queue_full_status) from error
         extra = {"job": job.id, "model": job.model}
+        if job.lane != "control":
+            await self._summons.ask(self, job.model)  # afterwards: see `engine.residents`
         logger.info("job %s: %s of %s", job.id, job.lane, job.model, extra=extra)
         return new
 

@@ -120,9 +120,12 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class ModelReport:
-    """One model as its worker holds it; one that is `leaving` takes no more jobs."""
+    """One model as its worker holds it.
 
-    state: Literal["loading", "ready", "leaving", "failed"]
+    One that is `leaving` takes no more jobs; one `on_demand` is loaded for whoever asks.
+    """
+
+    state: Literal["loading", "ready", "on_demand", "leaving", "failed"]
     error: str | None = None
     derived: bool | None = None  # whether sampling runs a derived step program
     runtime: str | None = None

@@ -24,11 +24,23 @@ logger = logging.getLogger("ancestral.engine")
 
 
 def labels(settings: Settings) -> list[str]:
-    """NAME/VERSION of what is loaded at the start. Raises PackageError for an unknown name."""
+    """NAME/VERSION of what is served. Raises PackageError for an unknown name."""
     if not settings.wanted:
         return [f"{entry.name}/{entry.default}" for entry in list_packages(settings.models)]
     found = [read_manifest(find(name, settings.models)) for name in settings.wanted]
     return [f"{manifest.name}/{manifest.version}" for manifest in found]
+
+
+def preloaded(settings: Settings, served: list[str]) -> list[str]:
+    """Those that are loaded at the start. Raises ValueError for one that is not served."""
+    wanted = [name.strip() for name in settings.preload.split(",") if name.strip()]
+    if wanted in (["all"], ["none"]):
+        return served if wanted == ["all"] else []
+    by_name = {label.partition("/")[0]: label for label in served}
+    for name in wanted:
+        if name not in by_name:
+            raise ValueError(f"preload: {name} is not among the packages that are served")
+    return [by_name[name] for name in wanted]
 
 
 def limits(settings: Settings) -> Limits:
@@ -47,12 +59,15 @@ def new_worker(
     loader: Loader | None = None,
 ) -> Worker:
     """A worker that loads the packages of the settings."""
+    served = labels(settings)
+    ahead = preloaded(settings, served)
     return Worker(
         queue,
         loader or package_loader(settings.models, settings.runtime, settings.weights),
         WorkerMetrics(registry),
         limits(settings),
-        preload=labels(settings),
+        preload=ahead,
+        offers=[label for label in served if label not in ahead],
         serves=sorted({name.partition("/")[0] for name in settings.wanted}),
     )
 

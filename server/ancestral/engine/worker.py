@@ -48,6 +48,7 @@ Contender = tuple[str, Lane]
 class Worker:
     """Runs `turn` in a thread between `start` and `stop`; tests may call `turn` themselves.
 
+    `preload` is loaded at the start, as far as the memory goes, and `offers` when somebody asks.
     `serves` are the names that it may be asked to load, all where there are none.
     """
 
@@ -59,13 +60,15 @@ class Worker:
         limits: Limits | None = None,
         preload: Iterable[str] = (),
         serves: Iterable[str] = (),
+        offers: Iterable[str] = (),
     ) -> None:
         self.name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:4]}"
         self.steps = 0
         self._queue, self._metrics = queue, metrics
         self._limits = limits or Limits()
-        self._residents = Residents(loader, self._limits, metrics)
+        self._residents = Residents(loader, self._limits, metrics, queue.wake)
         self._residents.preload(preload)
+        self._residents.offer(offers)
         self._serves = tuple(serves)
         self._shares: Shares[Contender] = Shares()
         self._unsaid: list[Publication] = []  # what is to be published

@@ -13,6 +13,7 @@ import { setStage } from "./stage.js";
 const HINTS = {
   ready: "Press Sample, or Enter.",
   loading: "The model is loading…",
+  on_demand: "Press Sample, or Enter: the model is loaded then.",
   unloaded: "The model is not loaded.",
   failed: "The model could not be loaded.",
 };
@@ -69,7 +70,7 @@ export class Sampler {
     } else if (this.#run === null) {
       this.#clear(HINTS[model.state]);
     }
-    $("play").disabled = model.state !== "ready" || !this.#controls.able;
+    $("play").disabled = !["ready", "on_demand"].includes(model.state) || !this.#controls.able;
   }
 
   /** Has the next samples go on from an item's codes. */

@@ -1,0 +1,53 @@
+"""Models that are not loaded at the start: the first request waits for the load."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from ancestral.api import create_app
+from ancestral.engine.model import Model, load
+from ancestral.settings import Settings
+
+pytestmark = pytest.mark.skipif("bool(__import__('os').environ.get('ANCESTRAL_TEST_FLEET'))")
+
+
+def test_first_requests_load_within_the_memory(store: Path) -> None:
+    settings = Settings(models=store, packages="tiny-made,tiny-gpt", preload="none", slots=2)
+    with TestClient(create_app(settings)) as client:
+        deadline = time.monotonic() + 60
+        while client.get("/health/ready").status_code != 200:
+            assert time.monotonic() < deadline
+        assert client.get("/models/tiny-made").json()["state"] == "on_demand"
+        scored = client.post("/log_prob", json={"model": "tiny-made", "inputs": [[0] * 6]})
+        assert scored.status_code == 200
+        assert client.get("/models/tiny-made").json()["state"] == "ready"
+        assert client.get("/models/tiny-gpt").json()["state"] == "on_demand"
+        drawn = client.post("/sample", json={"model": "tiny-gpt", "seed": 1})
+        assert drawn.status_code == 200
+        assert client.post("/models/tiny-made/unload").json()["state"] == "unloaded"
+        refused = client.post("/log_prob", json={"model": "tiny-made", "inputs": [[0] * 6]})
+        assert refused.status_code in (409, 503)
+
+
+def test_a_package_that_does_not_load_fails_who_waited(store: Path) -> None:
+    def loader(label: str) -> Model:
+        if label == "tiny-made/1":
+            raise ValueError("this one is broken")
+        return load(label, store)
+
+    settings = Settings(models=store, packages="tiny-made", preload="none")
+    with TestClient(create_app(settings, loader)) as client:
+        failed = client.post("/log_prob", json={"model": "tiny-made", "inputs": [[0] * 6]})
+        assert failed.status_code == 503
+        assert "broken" in failed.json()["detail"]
+        assert "retry-after" in failed.headers
+        assert client.get("/models/tiny-made").json()["state"] == "failed"
+
+
+def test_what_is_preloaded_must_be_served(store: Path) -> None:
+    with pytest.raises(ValueError, match="preload: tiny-gpt"):
+        create_app(Settings(models=store, packages="tiny-made", preload="tiny-gpt"))
