@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif("bool(__import__('os').environ.get('ANCESTRAL_TE
 
 def test_first_requests_load_within_the_memory(store: Path) -> None:
     settings = Settings(models=store, packages="tiny-made,tiny-gpt", preload="none", slots=2)
-    with TestClient(create_app(settings)) as client:
+    with TestClient(create_app(settings), "http://localhost") as client:
         deadline = time.monotonic() + 60
         while client.get("/health/ready").status_code != 200:
             assert time.monotonic() < deadline
@@ -40,7 +40,7 @@ def test_a_package_that_does_not_load_fails_who_waited(store: Path) -> None:
         return load(label, store)
 
     settings = Settings(models=store, packages="tiny-made", preload="none")
-    with TestClient(create_app(settings, loader)) as client:
+    with TestClient(create_app(settings, loader), "http://localhost") as client:
         failed = client.post("/log_prob", json={"model": "tiny-made", "inputs": [[0] * 6]})
         assert failed.status_code == 503
         assert "broken" in failed.json()["detail"]

@@ -8,7 +8,7 @@ later one. An error fails the job it belongs to: where a step fails for the whol
 tried alone, and the others go on by replay.
 
 The number of slots follows from the memory that the limits allow and a slot's cost at the default
-length (`engine.footprint`). Longer items join while all together fit into that memory, or alone.
+length (`engine.footprint`). Longer items join while all together fit into that memory.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class RunningBatch:
         self.footprint = footprint(model, limits)
         self._model, self._metrics = model, metrics
         self._limits = replace(limits, slots=self.footprint.slots)
+        self._allowed = min(limits.slot_bytes, limits.memory - self.footprint.weights)
         self._spare = -(-self._limits.slots // 8) if self._limits.slots >= SHARED_SLOTS else 0
         self._clock, self._wall = clock, wall
         self._label = f"{model.name}/{model.version}"
@@ -75,6 +76,12 @@ class RunningBatch:
     @property
     def busy(self) -> bool:
         return bool(self._works)
+
+    @property
+    def bytes(self) -> int:
+        """Of weights and caches: the footprint, or what longer items have made of it."""
+        slots = len(self._slots) * self._runtime.slot_bytes(max(1, self._longest))
+        return self.footprint.weights + max(self.footprint.caches, slots)
 
     @property
     def slots_in_use(self) -> int:
@@ -167,13 +174,9 @@ class RunningBatch:
                 if self._slots:
                     return  # its turn comes when a slot is given back
                 need = self._runtime.slot_bytes(sites)
-                if need > self._limits.slot_bytes:
-                    detail = (
-                        f"{sites} sites need {need} bytes of cache; "
-                        f"{self._limits.slot_bytes} are allowed"
-                    )
-                    self._fail(work, refusal(413, "The item is too large", detail, ("sites",)))
-                    continue
+                detail = f"{sites} sites need {need} bytes of cache; {self._allowed} are allowed"
+                self._fail(work, refusal(413, "The item is too large", detail, ("sites",)))
+                continue
             self._longest = max(self._longest, sites)
             self._open(work, work.waiting.popleft())
 
@@ -183,7 +186,7 @@ class RunningBatch:
             self._runtime = self._model.new_runtime(self._limits.slots)  # what it grew by is freed
             self._longest = 0
         each = self._runtime.slot_bytes(max(sites, self._longest))
-        return (len(self._slots) + 1) * each <= self.footprint.caches
+        return (len(self._slots) + 1) * each <= self._allowed
 
     def _open(self, work: Work, item: Item) -> None:
         before = self._clock()

@@ -45,7 +45,7 @@ class Resident:
 
     @property
     def bytes(self) -> int:
-        return self.batch.footprint.total
+        return self.batch.bytes
 
     @property
     def busy(self) -> bool:
