@@ -138,8 +138,5 @@ def test_the_command_paints(
     painted = pixels(found.err)[-6:-1, :, 0]
     np.testing.assert_array_equal(painted, expected)
     assert "sites/s" in found.err
-    quiet = run("sample", "tiny-pixelcnn", "--watch", "--preview", "--json", *options)
-    assert quiet.json["seed"] == 7
-    assert "▀" in quiet.err
     scored = run("score", "tiny-pixelcnn", target, "--preview", *options[2:4], *options[6:])
     assert pixels(scored.out).shape[0] == 6

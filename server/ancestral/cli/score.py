@@ -131,24 +131,22 @@ def _base(files: Sequence[Path]) -> Path:
 
 def _write_map(model: Model, found: FileScore, maps: Path, base: Path) -> str:
     """The file's surprise as a picture, where the file lies among the others."""
-    from ancestral.engine.scoring import by_place
     from ancestral.media import heat_map_png
 
     assert found.score is not None
     name = found.file.absolute().relative_to(base)
     picture = maps / name.with_suffix(".png")
     picture.parent.mkdir(parents=True, exist_ok=True)
-    picture.write_bytes(heat_map_png(by_place(found.score.per_dim, model.data)))
+    picture.write_bytes(heat_map_png(found.score.map))
     return str(picture)
 
 
 def _picture(model: Model, found: FileScore) -> RenderableType:
     from ancestral.cli.preview import surprise
-    from ancestral.engine.scoring import by_place
 
     if found.score is None or found.item is None:
         return f"{escape(str(found.file))}: [red]{escape(found.error)}[/]"
-    log_prob = by_place(found.score.per_dim, model.data)
+    log_prob = found.score.map
     codec = model.manifest.data.media_codec
     return Group(escape(str(found.file)), surprise(found.item, log_prob, codec, Console()))
 

@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 
 from ancestral import compile as compiler
+from ancestral.engine.display import model_html
 from ancestral.engine.fingerprint import digest, fingerprint
 from ancestral.engine.length import sites_of
 from ancestral.engine.runtimes import RuntimeKind, new_runtime, runtime_kind, runtime_of
@@ -56,6 +57,10 @@ class Loaded:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}/{self.version}: {self.data}>"
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return model_html(self)
 
     @property
     def default_sites(self) -> int:

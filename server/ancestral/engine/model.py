@@ -18,6 +18,7 @@ from ancestral.engine.scoring import Score, checked_item, item_list, score_of
 from ancestral.models.rounding import Precision
 from ancestral.runtimes.base import Sampling
 from ancestral.runtimes.embedder import chosen_layer, embed
+from ancestral.runtimes.scorer import Scorer
 from ancestral.settings import Settings
 from ancestral.store.package import find, load_package
 
@@ -96,10 +97,34 @@ class Model(Addressed):
         reference = self.manifest.reference
         return score_of(
             nats,
+            self.data,
             self._reference,
             per_bits=reference is not None and reference.unit == "-bits/dim",
             marginalised=marginalised,
         )
+
+    def entropy(
+        self, items: Any, condition: Condition | None = None, order: str | None = None
+    ) -> list[npt.NDArray[np.float64]]:
+        """How uncertain the model was before each dimension of the items: nats [S, C] of each.
+
+        The entropy of its distribution given the item's earlier values; where the surprise is
+        above it, the item is less likely than the model's own. `items` as for `log_prob`. Raises
+        ItemError, ConditionError, and ValueError for an ensemble without an order.
+        """
+        if self.members and order is None:
+            names = ", ".join(self.manifest.orders)
+            raise ValueError(f"order: a mixture has no params of its own; name one of {names}")
+        model = self.under(order)
+        entries = item_list(self.data, items)
+        codes = [checked_item(self.data, index, entry) for index, entry in enumerate(entries)]
+        rows = self.conditions_from(condition, len(codes))
+        each = [tuple(row[[i if len(row) > 1 else 0]] for row in rows) for i in range(len(codes))]
+        scorer = Scorer(model.network, model.conditions, order=model.order)
+        return [
+            scorer.entropy(item[None], own)[0].numpy()
+            for item, own in zip(codes, each, strict=True)
+        ]
 
     def layer(self, layer: int | None = None) -> int:
         """The layer that `embed` takes, 1 … the last. Raises LayerError for what is not there."""
@@ -198,6 +223,7 @@ class Model(Addressed):
         samples = collect(
             chunks, self.item_of, seed=seed, fingerprint=self.fingerprint, derived=self.derived
         )
+        samples = replace(samples, data=self.manifest.data)
         if not self.members:
             return samples
         drew = {chunk.item: chunk.member for chunk in chunks}

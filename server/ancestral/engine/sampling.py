@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ancestral.engine.display import samples_html, samples_png
 from ancestral.runtimes.base import Advance, Nats, Runtime, SlotRequest
+from ancestral.store.manifest import Data
 
 Array = npt.NDArray[Any]
 
@@ -41,6 +43,15 @@ class Samples:
     fingerprint: str
     derived: bool
     orders: tuple[str, ...] | None = None  # of an ensemble: the one that drew each item
+    data: Data | None = None  # what items are, and how files of them are written
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return samples_html(self)
+
+    def _repr_png_(self) -> bytes | None:
+        """For notebooks without HTML."""
+        return samples_png(self)
 
 
 def fresh_seed() -> int:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from ancestral.engine.display import score_html
 from ancestral.models.data import DataSpec
 
 
@@ -21,10 +22,20 @@ class Score:
     log_prob: float
     bits_per_dim: float
     dimensions: int
-    per_dim: npt.NDArray[np.float64]  # [S, C] in position order (raster, time)
+    per_dim: npt.NDArray[np.float64] = field(repr=False)  # [S, C] by position (raster, time)
     percentile: float | None  # 0-100, low is anomalous; None where the package has no reference
     reference_n: int
     marginalised: bool
+    data: DataSpec
+
+    @property
+    def map(self) -> npt.NDArray[np.float64]:
+        """`per_dim` as an item is: an image's [C, H, W], else [T]."""
+        return np.asarray(self.data.from_sites(torch.from_numpy(self.per_dim)[None])[0])
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return score_html(self)
 
 
 class ItemError(ValueError):
@@ -36,7 +47,12 @@ class ItemError(ValueError):
 
 
 def score_of(
-    per_dim: torch.Tensor, reference: npt.NDArray[np.float64], *, per_bits: bool, marginalised: bool
+    per_dim: torch.Tensor,
+    data: DataSpec,
+    reference: npt.NDArray[np.float64],
+    *,
+    per_bits: bool,
+    marginalised: bool,
 ) -> Score:
     """Sum one item's map [S, C]; `per_bits`: the reference holds -bits/dim, else nats."""
     nats = per_dim.numpy()
@@ -50,12 +66,8 @@ def score_of(
         percentile=percentile(-bits if per_bits else total, reference),
         reference_n=len(reference),
         marginalised=marginalised,
+        data=data,
     )
-
-
-def by_place(per_dim: npt.NDArray[np.float64], data: DataSpec) -> npt.NDArray[np.float64]:
-    """A map [S, C] as an item is: an image's [C, H, W], else [T]."""
-    return np.asarray(data.from_sites(torch.from_numpy(per_dim)[None])[0])
 
 
 def percentile(score: float, reference: npt.NDArray[np.float64]) -> float | None:

@@ -19,7 +19,7 @@ from ancestral.media.midi import Midi
 from ancestral.media.nested import Item, from_array, from_nested, known_from_nested
 from ancestral.media.npy import encode_npy
 from ancestral.media.painting import encode_gif
-from ancestral.media.picture import encode_png, heat_map_pixels, heat_map_png, sheet
+from ancestral.media.picture import colour_table, encode_png, heat_map_pixels, heat_map_png, sheet
 from ancestral.media.wav import encode_wav, pcm_bytes, wav_header
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "MuLaw",
     "Palette",
     "Text",
+    "colour_table",
     "declared",
     "decode",
     "encode_gif",

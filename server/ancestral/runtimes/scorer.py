@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
+from ancestral.likelihoods.entropy import entropy
 from ancestral.models.data import ConditionSpec, whole_frames
 from ancestral.models.network import Network
 from ancestral.runtimes.ensemble import EnsembleScorer
@@ -18,6 +19,8 @@ from ancestral.runtimes.ensemble import EnsembleScorer
 MAX_BATCH = 256  # beyond it a pass gains nothing
 PARAMS_BYTES = 256 << 20  # float32 parameters held of one pass
 LIKELIHOOD_BYTES = 64 << 20  # float64 working set of the likelihood, of which it holds about four
+
+Measure = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # [.., D, P], [.., C] -> [.., C]
 
 
 class Scorer:
@@ -45,6 +48,20 @@ class Scorer:
         codes: [B, *shape] in data units; conditions: each with B rows, or one row for all.
         Memory is bounded: the batch is cut into passes, and their parameters into runs of sites.
         """
+        return self._measured(codes, conditions, self._network.likelihood.log_prob)
+
+    def entropy(self, codes: torch.Tensor, conditions: Sequence[torch.Tensor] = ()) -> torch.Tensor:
+        """Nats of entropy of every dimension given those before it, [B, S, C] as `per_dim`."""
+        network = self._network
+
+        def measure(params: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+            return entropy(network.likelihood, params, values, network.data.levels)
+
+        return self._measured(codes, conditions, measure)
+
+    def _measured(
+        self, codes: torch.Tensor, conditions: Sequence[torch.Tensor], measure: Measure
+    ) -> torch.Tensor:
         batch = len(codes)
         if batch == 0:
             raise ValueError("there is nothing to score: the batch is empty")
@@ -61,11 +78,15 @@ class Scorer:
         for first in range(0, batch, chunk):
             rows = slice(first, first + chunk)
             some = [c.expand(batch, *c.shape[1:])[rows] for c in conditions]
-            passes.append(self._one_pass(codes[rows], values[rows], some))
+            passes.append(self._one_pass(codes[rows], values[rows], some, measure))
         return torch.cat(passes)
 
     def _one_pass(
-        self, codes: torch.Tensor, values: torch.Tensor, conditions: Sequence[torch.Tensor]
+        self,
+        codes: torch.Tensor,
+        values: torch.Tensor,
+        conditions: Sequence[torch.Tensor],
+        measure: Measure,
     ) -> torch.Tensor:
         network, device = self._network, self._device
         with torch.inference_mode():
@@ -80,9 +101,7 @@ class Scorer:
             site_bytes = 4 * 8 * params[:, 0].numel()
             run = max(1, LIKELIHOOD_BYTES // site_bytes)
             runs = [
-                network.likelihood.log_prob(
-                    params[:, first : first + run].double(), values[:, first : first + run]
-                )
+                measure(params[:, first : first + run].double(), values[:, first : first + run])
                 for first in range(0, values.shape[1], run)
             ]
         return torch.cat(runs, dim=1).double().cpu()
