@@ -1,4 +1,4 @@
-# make serve | test | test-slow | check | types | bench | models: each does all of its own set-up.
+# make serve | test | test-slow | check | types | bench | docs | models: each does all of its own set-up.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,7 +10,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
 
 MAKEFLAGS += --no-print-directory
 TYPESCRIPT := clients/js/node_modules/.stamp
-.PHONY: serve test test-slow check types bench models clean
+.PHONY: serve test test-slow check types bench docs models clean
 
 serve: $(VENV)/.stamp-serve
 	@echo "Ancestral: http://$(HOST):$(PORT)/"
@@ -32,6 +32,11 @@ types: $(TYPESCRIPT)
 
 bench: $(VENV)/.stamp-serve
 	@$(BIN)/ancestral bench --models models_store
+
+# The guide into site/, which `make serve` then shows at /docs/guide.
+docs: $(VENV)/.stamp-dev
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "The guide: site/index.html"
 
 # Train every shipped package again from its recipe (ANCESTRAL_DATA names the folder of data sets);
 # a run that was broken off goes on where it stopped.
@@ -62,4 +67,4 @@ $(TYPESCRIPT): clients/js/package.json
 		touch node_modules/.stamp) || true
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache

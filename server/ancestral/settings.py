@@ -23,7 +23,9 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ance
 Runtime = Literal["native", "reference", "naive"]
 Weights = Literal["", "float32", "bf16", "int8"]
 RUNTIMES: tuple[str, ...] = get_args(Runtime)
-SHIPPED = Path(__file__).resolve().parents[2] / "models_store"
+ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = ROOT / "models_store"
+GUIDE = ROOT / "site"
 PREFIX = "ANCESTRAL_"
 CONFIG = "ANCESTRAL_CONFIG"  # names the TOML file
 # of the data sets that recipes name, of tests, and of the clients: not settings of a server
@@ -66,6 +68,9 @@ class Settings:
     packages: Names = _setting("", "names that are served, with commas; all where it is empty")
     preload: Names = _setting(
         "all", "which of them are loaded at the start: `all`, `none` or names; others on demand"
+    )
+    guide: Path = _setting(
+        GUIDE, "the guide that `make docs` built, shown at /docs/guide", api=True
     )
     broker: str = _setting(
         "",

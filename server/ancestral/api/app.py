@@ -121,6 +121,9 @@ def create_app(settings: Settings | None = None, loader: Loader | None = None) -
     problems.install(app)
     for part in (log_prob, embed, sample, batches, jobs, models, tokens, health, stream):
         app.include_router(part.router)
+    if (settings.guide / "index.html").is_file():
+        guide = StaticFiles(directory=settings.guide, html=True)
+        app.mount("/docs/guide", guide, name="guide")
     _mount_page(app, PAGE)
     _describe_bodies(app)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)

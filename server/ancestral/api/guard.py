@@ -1,6 +1,6 @@
 """The guard before every route: keys and tokens, allowances, and who may send a browser here.
 
-With keys every request needs one, except for health and the page's own files. Without keys a
+With keys every request needs one, except for health, the guide and the page's own files. Without keys a
 server on loopback trusts whoever runs a program on its machine, but not the sites that a browser
 there visits: other origins are refused, and so are names that only pretend to be this machine.
 """
@@ -22,7 +22,7 @@ from ancestral.settings import Settings, loopback
 
 KEY_PROTOCOL = "ancestral.key."  # subprotocols of sockets, as browsers send no headers with them
 TOKEN_PROTOCOL = "ancestral.token."
-_OPEN = ("/health/", "/v2/health/")
+_OPEN = ("/health/", "/v2/health/", "/docs/guide")
 
 
 class Guard:

@@ -11,9 +11,13 @@ from rich.table import Table
 
 from ancestral.cli.flags import info_of, with_settings
 from ancestral.cli.output import Json, emit, say
-from ancestral.settings import CACHE, SHIPPED, Settings, variable
+from ancestral.settings import CACHE, GUIDE, SHIPPED, Settings, variable
 
-_PLACES = {SHIPPED: "the shipped packages", CACHE: "`~/.cache/ancestral`"}
+_PLACES = {
+    SHIPPED: "the shipped packages",
+    GUIDE: "`site/` of the clone",
+    CACHE: "`~/.cache/ancestral`",
+}
 
 
 @with_settings()
