@@ -1,8 +1,9 @@
 """The guard before every route: keys and tokens, allowances, and who may send a browser here.
 
-With keys every request needs one, except for health, the guide and the page's own files. Without keys a
-server on loopback trusts whoever runs a program on its machine, but not the sites that a browser
-there visits: other origins are refused, and so are names that only pretend to be this machine.
+With keys every request needs one, except for health, the guide and the page's own files. Without
+keys a server on loopback trusts whoever runs a program on its machine, but not the sites that a
+browser there visits: other origins are refused, and so are names that only pretend to be this
+machine.
 """
 
 from __future__ import annotations
