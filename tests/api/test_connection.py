@@ -117,3 +117,19 @@ def test_a_refusal_echoes_whom_it_answers() -> None:
     assert json.loads(told)["ref"] == "r"
     assert "job" not in json.loads(told)
     assert "ref" not in json.loads(Connection().refuse(Problem.of_field("model", "no"), b"\xff"))
+
+
+def test_progress_is_told_where_it_is_asked_for() -> None:
+    asked = Connection().receive('{"type": "resume", "job": "j", "next": [0], "progress": true}')
+    assert isinstance(asked, Resume)
+    assert asked.progress
+    stream = started_stream(Connection(), next=[2, 0], tells=True)
+    assert stream.progress(Entry("1-0", "started", STARTED)) is None
+    assert stream.progress(output(0, 0, b"\0\1")) is None  # the client has these
+    told = stream.progress(output(0, 2, b"\2\3", last=True))
+    assert told is not None
+    assert json.loads(told) == {
+        "type": "progress", "ref": "ref", "job": "job", "stream": 1,
+        "item": 0, "sites": 4, "log_prob": -2.0,
+    }  # fmt: skip
+    assert started_stream(Connection()).progress(output(0, 0, b"\0")) is None

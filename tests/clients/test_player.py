@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,28 @@ PLAY = """async () => {
   await new Promise((resolve) => setTimeout(resolve, 100));
   const rendered = (await context.startRendering()).getChannelData(0);
   return { heard: Array.from(rendered.slice(0, 2400)), gaps: (await sound.ended).gaps };
+}"""
+PACED = """async () => {
+  const { Player } = await import("/player.js");
+  const [rate, seconds, pace] = [8000, 2, 1.5];  // frames of 50 ms, faster than real time
+  const player = await Player.open(rate);
+  const sound = player.sound({ total: seconds * rate });
+  const first = performance.now();
+  let began = null;
+  sound.begun.then(() => (began = performance.now()));
+  let [have, ahead] = [0, Infinity];
+  while (have < seconds * rate) {
+    const now = (performance.now() - first) / 1000;
+    if (began !== null) ahead = Math.min(ahead, have / rate - (now - (began - first) / 1000));
+    const due = Math.min(seconds * rate, Math.ceil(pace * rate * (now + 0.05)));
+    sound.push(new Float32Array(due - have).fill(0.1));
+    have = due;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  sound.finish();
+  const { gaps } = await sound.ended;
+  await player.close();
+  return { delay: began - first, gaps, ahead };
 }"""
 PAINT = """async () => {
   const { Painter } = await import("/painter.js");
@@ -63,6 +86,15 @@ def test_sound_is_heard_sample_by_sample(page: Any) -> None:
         "() => Array.from({length: 1200}, (_, n) => Math.trunc(16384 * Math.sin(n / 20)) / 32768)"
     )
     assert found["heard"][::2] == pytest.approx(wave, abs=1e-6)  # 48 kHz holds each twice
+
+
+def test_it_begins_soon_and_has_no_gap(page: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    page.mouse.click(5, 5)  # sound follows a click only
+    found = page.evaluate(PACED)
+    told = "sound {delay:.0f} ms after the first frame, {gaps} gaps, at least {ahead:.2f} s ahead"
+    with capsys.disabled():
+        sys.stdout.write(f"\n{told.format_map(found)}\n")
+    assert found["gaps"] == 0 or found["ahead"] < 0.05  # a machine too busy to keep ahead
 
 
 def test_pictures_are_painted(page: Any) -> None:

@@ -16,7 +16,10 @@ from tests.packages import LABEL, MU_LAW, TINY, publish
 __all__ = ["server"]
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+SLOW = {**TINY["tiny-wavenet"]["data"], "length": {"default": 100, "maximum": 2000}}
 ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage"]
+
+SAVE_DATA = "Object.defineProperty(navigator, 'connection', { value: { saveData: true } });"
 
 
 @pytest.fixture(scope="session")
@@ -25,8 +28,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("store")
     scores = np.linspace(-60, -10, 200).tolist()
     reference = {"unit": "nats", "scores": scores, "marginal": True}
+    own = {"tiny-pixelcnn": {"reference": reference}, "tiny-wavenet": {"data": SLOW}}
     for name in TINY:
-        publish(root, name, **({"reference": reference} if name == "tiny-pixelcnn" else {}))
+        publish(root, name, **own.get(name, {}))
     sound = {
         "kind": "audio",
         "levels": 16,
@@ -62,8 +66,12 @@ def browser() -> Iterator[Any]:
 class Tab:
     """The page at a model, with what its console complained of."""
 
-    def __init__(self, browser: Any, server: Server, model: str, **context: Any) -> None:
+    def __init__(
+        self, browser: Any, server: Server, model: str, frugal: bool = True, **context: Any
+    ) -> None:
         self.context = browser.new_context(**context)
+        if frugal:  # no live samples beside those of the test
+            self.context.add_init_script(SAVE_DATA)
         self.page = self.context.new_page()
         self.complaints: list[str] = []
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))

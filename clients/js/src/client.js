@@ -30,11 +30,13 @@ export class Client {
   /**
    * `patience`: seconds for which a server that was there before may be away, or full. `fetch` and
    * `WebSocket` stand in for the platform's; without a WebSocket, streams come as events.
+   * `onWait(error)` is told of each failure that is waited out.
    */
   constructor(url = "http://127.0.0.1:8000", options = {}) {
     this.url = url.replace(/\/$/, "");
     this.patience = options.patience ?? 60;
     this.apiKey = options.apiKey ?? null;
+    this.onWait = options.onWait ?? (() => {});
     this.fetch = options.fetch ?? ((...request) => fetch(...request));
     this.WebSocket = options.WebSocket === undefined ? globalThis.WebSocket : options.WebSocket;
   }
@@ -77,6 +79,7 @@ export class Client {
       if (this.#reached) pause = backoff.pause();
       if (pause === null) throw new Unreachable(`${this.url}: ${error.message}`, { cause: error });
     }
+    this.onWait(error);
     await sleep(pause, signal);
   }
 
@@ -98,6 +101,17 @@ export class Client {
   /** Has every worker give a model up, when the jobs that have started are done. */
   async unload(name) {
     return (await this.request("POST", pathOf(name, "/unload"))).json();
+  }
+
+  /** A short-lived stand-in for the key, for sockets; null where nobody is asked for one. */
+  async token() {
+    if (this.apiKey === null) return null;
+    try {
+      return (await (await this.request("POST", "/tokens")).json()).token;
+    } catch (error) {
+      if (error.status === 409) return null;
+      throw error;
+    }
   }
 
   /** {status, reasons}: whether every wanted model is loaded, and if not, why. */
@@ -162,8 +176,8 @@ export class Client {
   }
 
   /** Items while they are drawn: an async iterable of frames, see Stream. */
-  stream(model, { signal, format = "codes", ...options } = {}) {
-    return new Stream(this, freshId(), sampleBody(model, options), format, signal);
+  stream(model, { signal, format = "codes", progress = false, ...options } = {}) {
+    return new Stream(this, freshId(), sampleBody(model, options), { format, progress, signal });
   }
 
   /** Draws items without waiting for them; the job's id. */

@@ -128,6 +128,12 @@ export interface SampleOptions extends Queued {
   seconds?: number;
 }
 
+export interface StreamOptions extends SampleOptions {
+  format?: "codes" | "pcm16";
+  /** Whether `progress` of the stream is to be told. */
+  progress?: boolean;
+}
+
 export interface ScoreOptions extends Queued {
   return?: ("log_prob" | "bits_per_dim" | "percentile" | "per_dim" | "heat_map" | "data")[];
   marginal?: boolean;
@@ -150,21 +156,25 @@ export interface ClientOptions {
   apiKey?: string | null;
   fetch?: typeof fetch;
   WebSocket?: typeof WebSocket | null;
+  onWait?: (error: Error) => void;
 }
 
 export class Client {
   constructor(url?: string, options?: ClientOptions);
   readonly url: string;
+  apiKey: string | null;
+  onWait: (error: Error) => void;
   models(): Promise<Model[]>;
   model(name: string): Promise<Model>;
   load(name: string): Promise<Model>;
   unload(name: string): Promise<Model>;
+  token(): Promise<string | null>;
   ready(): Promise<{ status: string; reasons: string[] }>;
   metrics(): Promise<string>;
   logProb(model: string, inputs: Iterable<Item> | AsyncIterable<Item>, options?: ScoreOptions): Promise<Score[]>;
   scores(model: string, inputs: Iterable<Item> | AsyncIterable<Item>, options?: ScoreOptions): AsyncGenerator<Score>;
   sample(model: string, options?: SampleOptions): Promise<Samples>;
-  stream(model: string, options?: SampleOptions & { format?: "codes" | "pcm16" }): Stream;
+  stream(model: string, options?: StreamOptions): Stream;
   submit(model: string, options?: SampleOptions): Promise<string>;
   job(id: string): Promise<Job>;
   result(id: string): Promise<Samples | { results: Score[] }>;
@@ -181,6 +191,10 @@ export class Stream implements AsyncIterable<Frame> {
   readonly started: Started | null;
   readonly done: Done | null;
   readonly connections: number;
+  readonly progress: ({ sites: number; log_prob: number } | undefined)[];
+  readonly paused: boolean;
+  pause(): void;
+  resume(): void;
   [Symbol.asyncIterator](): AsyncGenerator<Frame>;
 }
 

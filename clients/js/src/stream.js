@@ -16,28 +16,56 @@ class ConnectionLost extends Error {
   name = "ConnectionLost";
 }
 
+/** Why a connection ends when a stream is paused. */
+class Paused extends Error {}
+
 /**
  * `for await (const frame of stream)`, once: {item, firstSite, count, values, last, dims, dtype}.
  * Leaving the loop cancels the job, as does the signal. `started` is there with the first frame,
- * `done` (the scores) at the end.
+ * `done` (the scores) at the end. Where `progress` was asked for, it has {sites, log_prob} of each
+ * item so far, in nats.
  */
 export class Stream {
   started = null;
   done = null;
   connections = 0;
+  progress = [];
   #client;
   #body;
   #format;
+  #tells;
   #signal;
+  #inbox = null;
+  #gate = null; // a promise and its resolve, while paused
   #ledger = null;
   #read = false;
 
-  constructor(client, job, body, format, signal) {
+  constructor(client, job, body, { format, progress, signal }) {
     this.job = job;
     this.#client = client;
     this.#body = body;
     this.#format = format;
+    this.#tells = progress;
     this.#signal = signal;
+  }
+
+  /** Whether it is paused. */
+  get paused() {
+    return this.#gate !== null;
+  }
+
+  /** Stops the frames until `resume`. The server goes on with the job and keeps what it draws. */
+  pause() {
+    if (this.paused || this.done !== null) return;
+    let open;
+    const promise = new Promise((resolve) => (open = resolve));
+    this.#gate = { promise, open };
+    this.#inbox?.fail(new Paused());
+  }
+
+  resume() {
+    this.#gate?.open();
+    this.#gate = null;
   }
 
   async *[Symbol.asyncIterator]() {
@@ -47,16 +75,18 @@ export class Stream {
     try {
       while (this.done === null) {
         try {
+          while (this.paused) await unlessAborted(this.#gate.promise, this.#signal);
           await this.#make();
           this.connections++;
           const messages = this.#client.WebSocket ? this.#socket() : this.#events();
           for await (const frame of messages) {
             backoff.rest();
             yield frame;
+            if (this.paused) throw new Paused();
           }
           if (this.done === null) throw new ConnectionLost("the stream ended early");
         } catch (error) {
-          await this.#client.recover(backoff, error, this.#signal);
+          if (!(error instanceof Paused)) await this.#client.recover(backoff, error, this.#signal);
         }
       }
     } finally {
@@ -71,14 +101,16 @@ export class Stream {
   }
 
   async *#socket() {
-    const { apiKey, url, WebSocket } = this.#client;
-    const protocols = apiKey === null ? [] : [`ancestral.key.${apiKey}`]; // no headers in browsers
+    const { url, WebSocket } = this.#client;
+    const token = await this.#client.token();
+    const protocols = token === null ? [] : [`ancestral.token.${token}`]; // no headers in browsers
     const socket = new WebSocket(`${url.replace(/^http/, "ws")}/stream`, [SUBPROTOCOL, ...protocols]);
     socket.binaryType = "arraybuffer";
-    const inbox = new Inbox(this.#signal);
+    const inbox = (this.#inbox = new Inbox(this.#signal));
     socket.onopen = () => {
       const next = this.#ledger?.next ?? new Array(this.#body.count ?? 1).fill(0);
-      socket.send(JSON.stringify({ type: "resume", job: this.job, next, format: this.#format }));
+      const wishes = { format: this.#format, ...(this.#tells ? { progress: true } : {}) };
+      socket.send(JSON.stringify({ type: "resume", job: this.job, next, ...wishes }));
     };
     socket.onmessage = ({ data }) => inbox.put(data);
     socket.onclose = ({ code, reason }) => inbox.end(code, reason);
@@ -100,12 +132,15 @@ export class Stream {
     const signal = this.#signal;
     const response = await this.#client.once("GET", `/jobs/${this.job}/events`, { signal });
     let type = "";
+    const sums = []; // of log_prob by item; a connection's events begin with the first site
     for await (const line of linesOf(response.body)) {
       if (line.startsWith("event: ")) type = line.slice(7);
       if (!line.startsWith("data: ")) continue;
       const data = JSON.parse(line.slice(6));
       if (type === "output") {
         const frame = frameOfEvent(data, this.started.dtype);
+        sums[data.item] = (sums[data.item] ?? 0) + data.log_prob;
+        this.progress[data.item] = { sites: data.first_site + data.count, log_prob: sums[data.item] };
         const news = after(frame, this.#ledger.next[frame.item]);
         if (news !== null) yield this.#book(news);
       } else if (type === "failed") {
@@ -133,6 +168,11 @@ export class Stream {
           throw new FrameError("the server goes on with other weights or software");
         }
         break;
+      case "progress": // an event of that name has other fields
+        if (this.#tells && "item" in message) {
+          this.progress[message.item] = { sites: message.sites, log_prob: message.log_prob };
+        }
+        break;
       case "done":
         if (!this.#ledger?.complete) throw new FrameError("`done` before the last site");
         this.done = message;
@@ -147,13 +187,27 @@ export class Stream {
   }
 }
 
+/** A promise's value; throws the signal's reason where that comes first. */
+function unlessAborted(promise, signal) {
+  if (!signal) return promise;
+  return new Promise((resolve, reject) => {
+    const stop = () => reject(signal.reason);
+    if (signal.aborted) return stop();
+    signal.addEventListener("abort", stop, { once: true });
+    promise.then((value) => {
+      signal.removeEventListener("abort", stop);
+      resolve(value);
+    });
+  });
+}
+
 /** Messages of a socket as an async iterable; it throws where the socket closes. */
 class Inbox {
   #messages = [];
   #wake = () => {};
   #error = null;
   #signal;
-  #stop = () => this.#fail(this.#signal.reason);
+  #stop = () => this.fail(this.#signal.reason);
 
   constructor(signal) {
     this.#signal = signal;
@@ -167,14 +221,17 @@ class Inbox {
 
   end(code, reason) {
     const Kind = REFUSALS.includes(code) ? AncestralError : ConnectionLost;
-    this.#fail(new Kind(reason || `the socket closed (${code})`));
+    this.#error ??= new Kind(reason || `the socket closed (${code})`);
+    this.#wake();
   }
 
   dispose() {
     this.#signal?.removeEventListener("abort", this.#stop);
   }
 
-  #fail(error) {
+  /** No message is given after this, not even one that has come. */
+  fail(error) {
+    this.#messages = [];
     this.#error ??= error;
     this.#wake();
   }

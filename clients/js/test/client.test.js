@@ -127,3 +127,39 @@ for (const [way, options] of Object.entries(WAYS)) {
     assert.equal(await ended(client, aborted.job), "canceled");
   });
 }
+
+for (const [way, options] of Object.entries(WAYS)) {
+  if (way === "socket" && globalThis.WebSocket === undefined) continue;
+
+  test(`a paused stream goes on where it was, and tells how likely it is so far (${way})`, async () => {
+    const client = new Client(url, options);
+    const stream = client.stream("tiny-wavenet", { ...LONG, progress: true });
+    const values = [];
+    let paused = 0;
+    for await (const frame of stream) {
+      assert.equal(frame.firstSite, values.length);
+      values.push(...frame.values);
+      if (paused++ > 0) continue;
+      stream.pause();
+      assert.ok(stream.paused);
+      setTimeout(() => stream.resume(), 100);
+    }
+    const whole = await client.sample("tiny-wavenet", LONG);
+    assert.deepEqual(values, whole.items[0].data);
+    assert.equal(stream.progress[0].sites, LONG.sites);
+    assert.ok(Math.abs(stream.progress[0].log_prob - whole.items[0].log_prob) < 1e-4);
+  });
+}
+
+test("an abort ends a stream that is paused", async () => {
+  const client = new Client(url);
+  const control = new AbortController();
+  const stream = client.stream("tiny-wavenet", { ...LONG, sites: 200_000, signal: control.signal });
+  await assert.rejects(async () => {
+    for await (const _ of stream) {
+      stream.pause();
+      setTimeout(() => control.abort(), 50);
+    }
+  }, { name: "AbortError" });
+  assert.equal(await ended(client, stream.job), "canceled");
+});

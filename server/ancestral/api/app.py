@@ -152,8 +152,8 @@ def _ledger(settings: Settings) -> Ledger:
 
 def _page_paths(folder: Path) -> set[str]:
     """What a browser loads before anybody could type a key."""
-    files = {f"/{path.relative_to(folder).as_posix()}" for path in folder.rglob("*.*")}
-    return {"/", *files}
+    found = [*folder.rglob("*.*"), *(folder / "client").glob("*.*")]  # a link: not followed
+    return {"/", *(f"/{path.relative_to(folder).as_posix()}" for path in found)}
 
 
 def _describe_bodies(app: FastAPI) -> None:

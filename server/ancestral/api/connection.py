@@ -34,6 +34,7 @@ class Generate(SampleBody):
     type: Literal["generate"]
     ref: Ref | None = None
     format: Format = "codes"
+    progress: bool = False
 
 
 class Cancel(Body):
@@ -51,6 +52,7 @@ class Resume(Body):
     next: list[Site]
     ref: Ref | None = None
     format: Format = "codes"
+    progress: bool = False
 
 
 Command = Generate | Cancel | Resume
@@ -61,7 +63,7 @@ _COMMAND: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discrimina
 class Stream:
     """One job on one socket: turns the entries of its result stream into messages.
 
-    `to_pcm(payload, dtype)` is needed where the format is pcm16.
+    `to_pcm(payload, dtype)` is needed where the format is pcm16; `tells` asks for `progress`.
     """
 
     number: int
@@ -70,8 +72,10 @@ class Stream:
     format: Format = "codes"
     next: list[int] | None = None
     to_pcm: Callable[[bytes, str], bytes] | None = None
+    tells: bool = False
     dtype: str = ""
     ended: bool = field(default=False)
+    _log_prob: dict[int, float] = field(default_factory=dict)
 
     def deliver(self, entry: Entry) -> str | bytes | None:
         """The message for an entry; None where it has nothing new for this client."""
@@ -83,6 +87,20 @@ class Stream:
         if entry.event == "failed":
             return self.error(Problem.of_event(entry.data))
         return self._message(entry.event, entry.data)
+
+    def progress(self, entry: Entry) -> str | None:
+        """After an item's values: its log-likelihood so far in nats, where that was asked for.
+
+        To be called with every entry, as it sums up from the first site on.
+        """
+        if not self.tells or entry.event != "output":
+            return None
+        item, sites = entry.data["item"], entry.data["first_site"] + entry.data["count"]
+        self._log_prob[item] = self._log_prob.get(item, 0.0) + entry.data["log_prob"]
+        if self.next is not None and sites <= self.next[item]:
+            return None
+        so_far = {"item": item, "sites": sites, "log_prob": self._log_prob[item]}
+        return self._message("progress", so_far)
 
     def error(self, problem: Problem) -> str:
         """The job failed."""
@@ -171,10 +189,11 @@ class Connection:
         format: Format = "codes",
         next: list[int] | None = None,
         to_pcm: Callable[[bytes, str], bytes] | None = None,
+        tells: bool = False,
     ) -> Stream:
         """Number a job's stream."""
         self._numbered += 1
-        stream = Stream(self._numbered, job, ref, format, next, to_pcm)
+        stream = Stream(self._numbered, job, ref, format, next, to_pcm, tells)
         self._streams[stream.number] = stream
         return stream
 

@@ -129,7 +129,9 @@ class _Shell:
             if WAV not in offered(manifest):
                 raise Problem.of_field("format", "pcm16 is for sound")
             convert = functools.partial(_pcm, manifest)
-        return self._connection.open(job.id, command.ref, command.format, start, convert)
+        return self._connection.open(
+            job.id, command.ref, command.format, start, convert, command.progress
+        )
 
     def _start(self, opened: Stream) -> None:
         task = asyncio.get_running_loop().create_task(self._pump(opened))
@@ -141,9 +143,9 @@ class _Shell:
         self._services.streams += 1
         try:
             async for entry in follow(self._services.queue, opened.job):
-                message = opened.deliver(entry)
-                if message is not None:
-                    await self._send(message)
+                for message in (opened.deliver(entry), opened.progress(entry)):
+                    if message is not None:
+                        await self._send(message)
                 if opened.ended:
                     break
         except WebSocketDisconnect:

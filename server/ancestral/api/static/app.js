@@ -1,13 +1,18 @@
 /** The page: a rail of models, a panel that samples, a panel that scores. */
 
 import { Fleet } from "./fleet.js";
+import { Gallery } from "./gallery.js";
 import { Rail } from "./models.js";
 import { Sampler } from "./sampler.js";
 import { Scorer } from "./scorer.js";
 
 const scorer = new Scorer((codes, what) => sampler.goOn(codes, what));
-const sampler = new Sampler((picked) => scorer.scoreSample(picked));
-const rail = new Rail((model, anew, options) => {
+const gallery = new Gallery();
+const sampler = new Sampler(
+  (picked) => scorer.scoreSample(picked),
+  (busy) => gallery.hold(busy),
+);
+const rail = new Rail(gallery, (model, anew, options) => {
   sampler.choose(model, anew, options);
   scorer.choose(model, anew);
 });

@@ -14,6 +14,7 @@ const GROUPS = {
   sequence: "Sequences",
   vector: "Tables",
 };
+const WIDE = window.matchMedia("(min-width: 1181px)");
 const FEW = 8; // models that are found without a search
 
 function groupOf({ kind, codec }) {
@@ -27,9 +28,11 @@ function groupOf({ kind, codec }) {
 export class Rail {
   #models = [];
   #chosen = null;
+  #gallery;
   #onChoose;
 
-  constructor(onChoose) {
+  constructor(gallery, onChoose) {
+    this.#gallery = gallery;
     this.#onChoose = onChoose;
     $("models").addEventListener("change", (event) => this.#choose(event.target.value));
     $("find").addEventListener("input", () => this.#filter());
@@ -118,6 +121,7 @@ export class Rail {
 
   #card(model) {
     const state = model.state === "ready" ? "" : model.state;
+    const [mark, words] = this.#gallery.elements(model);
     return make(
       "label",
       { className: "card", "data-kind": model.kind, "data-codec": model.codec?.kind ?? "", "data-state": model.state },
@@ -129,9 +133,10 @@ export class Rail {
         checked: model.name === this.#chosen,
         title: model.name,
       }),
-      make("span", { className: "mark", "aria-hidden": "true" }),
+      mark,
       make("span", { className: "card-name" }, model.title),
       make("span", { className: "card-facts" }, `${extent(model)} · ${levels(model)}`),
+      words,
       make("span", { className: "card-state", hidden: !state }, state),
     );
   }
@@ -142,7 +147,7 @@ export class Rail {
     const full = await showingProblems(() => client.model(model.name));
     if (full === undefined || model.name !== this.#chosen) return;
     const { data, licence, metrics = {} } = full.manifest?.provenance ?? {};
-    const facts = {
+    const told = {
       Error: model.error,
       Name: model.name,
       Family: model.family,
@@ -152,15 +157,19 @@ export class Rail {
       Licence: licence,
       Version: String(model.version),
     };
-    const rows = Object.entries(facts).filter(([, value]) => value);
+    const rows = Object.entries(told).filter(([, value]) => value);
     for (const [name, value] of Object.entries(metrics)) rows.push([name, String(value)]);
+    const facts = make("dl", {}, ...rows.map(([k, v]) => make("div", {}, make("dt", {}, k), make("dd", {}, v))));
     const load = make("button", { type: "button", className: "plain" }, "Load it");
     load.hidden = model.state !== "unloaded";
     load.addEventListener("click", () => this.#load(model));
+    const again = make("button", { type: "button", className: "plain" }, "Paint its card again");
+    again.hidden = !this.#gallery.draws(model);
+    again.addEventListener("click", () => this.#gallery.again(model.name));
     about.replaceChildren(
       make("p", { className: "summary", hidden: !model.summary }, model.summary),
-      make("dl", {}, ...rows.map(([k, v]) => make("div", {}, make("dt", {}, k), make("dd", {}, v)))),
-      load,
+      make("details", { open: WIDE.matches }, make("summary", {}, "About it"), facts),
+      make("p", { className: "about-row" }, load, again),
     );
     about.hidden = false;
   }

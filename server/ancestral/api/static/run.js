@@ -4,6 +4,7 @@ const WINDOW_SECONDS = 1.5; // over which the speed is measured
 
 /** `started` and its view are there once sites arrive. */
 export class Run {
+  stream = null;
   started = null;
   view = null;
   ended = false;
@@ -23,6 +24,17 @@ export class Run {
     return this.#control.signal;
   }
 
+  get paused() {
+    return !this.ended && (this.stream?.paused ?? false);
+  }
+
+  /** Holds what is shown, or goes on. */
+  pause(on) {
+    this.#marks = [];
+    if (on) this.stream.pause();
+    else this.stream.resume();
+  }
+
   /** Gives the job's slots back. */
   cancel() {
     this.#control.abort();
@@ -40,6 +52,14 @@ export class Run {
     this.arrived += frame.count;
     this.#marks.push({ sites: frame.count, now });
     while (now - this.#marks[0].now > WINDOW_SECONDS) this.#marks.shift();
+  }
+
+  /** Bits per dimension of what has been told of; NaN before. */
+  get bits() {
+    const told = this.stream.progress.filter(Boolean);
+    const sites = told.reduce((sum, item) => sum + item.sites, 0);
+    const nats = told.reduce((sum, item) => sum + item.log_prob, 0);
+    return -nats / Math.LN2 / (sites * this.started.dims_per_site);
   }
 
   /** Sites in all. */

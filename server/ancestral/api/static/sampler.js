@@ -27,16 +27,21 @@ const SITES = {
 };
 const CALM = window.matchMedia("(prefers-reduced-motion: reduce)");
 
-/** `onPick({model, condition, item, codes})` is called with a sample to be scored. */
+/**
+ * `onPick({model, condition, item, codes})` is called with a sample to be scored, `onBusy(on)` when a
+ * job begins or ends.
+ */
 export class Sampler {
   #onPick;
+  #onBusy;
   #model = null;
   #run = null;
   #controls = new Controls();
   #speaker = new Speaker();
 
-  constructor(onPick) {
+  constructor(onPick, onBusy) {
     this.#onPick = onPick;
+    this.#onBusy = onBusy;
     $("controls").addEventListener("submit", (event) => {
       event.preventDefault();
       if (this.#busy) this.#stop();
@@ -45,6 +50,7 @@ export class Sampler {
     document.addEventListener("keydown", (event) => {
       if (event.key === "Escape") this.#stop();
     });
+    $("pause").addEventListener("click", () => this.#pause(!this.#run.paused));
     window.addEventListener("pagehide", () => this.#stop()); // nobody listens any more
     let before = performance.now();
     const frame = (now) => {
@@ -94,8 +100,12 @@ export class Sampler {
   }
 
   #running(on) {
+    this.#onBusy(on);
     $("play").dataset.running = String(on);
     $("play-text").textContent = on ? "Stop" : "Sample";
+    $("pause").hidden = !on;
+    $("pause").disabled = true; // until there is something to hold
+    this.#holding(false);
     $("stage").setAttribute("aria-busy", String(on));
   }
 
@@ -113,7 +123,8 @@ export class Sampler {
   /** Reads a job to its end. One that was left for another model has nothing to say here. */
   async #follow(run) {
     const { model, ...options } = run.request;
-    const stream = client.stream(model, { ...options, signal: run.signal });
+    const stream = client.stream(model, { ...options, signal: run.signal, progress: true });
+    run.stream = stream;
     try {
       for await (const frame of stream) {
         if (this.#run !== run) continue;
@@ -134,6 +145,18 @@ export class Sampler {
     this.#run.cancel();
   }
 
+  #holding(on) {
+    $("pause").setAttribute("aria-label", on ? "Go on" : "Pause");
+    $("stage").dataset.paused = String(on);
+  }
+
+  #pause(on) {
+    this.#run.pause(on);
+    this.#speaker.pause(on);
+    this.#holding(on);
+    $("announce").textContent = on ? "Paused." : "Sampling.";
+  }
+
   #start(started) {
     const { model, request } = this.#run;
     const view = setStage(model, started, request.prefix?.length ?? 0, {
@@ -145,6 +168,7 @@ export class Sampler {
     const [first] = view.sounds();
     if (first) this.#speaker.play(first);
     this.#trail(started);
+    $("pause").disabled = false;
     $("announce").textContent = "Sampling.";
   }
 
@@ -168,7 +192,6 @@ export class Sampler {
   #done(done) {
     const mean = done.items.reduce((sum, item) => sum + item.bits_per_dim, 0) / done.items.length;
     this.#ended(`Done: ${mean.toFixed(3)} bits per dimension.`, done);
-    $("speed").textContent = figure(done.sites_per_second);
     $("bits").textContent = mean.toFixed(3);
   }
 
@@ -188,7 +211,7 @@ export class Sampler {
   #tick(seconds) {
     const run = this.#run;
     if (!run?.view) return;
-    if (!run.ended) {
+    if (!run.ended && !run.paused) {
       run.view.show(CALM.matches ? Infinity : seconds);
       this.#readout(run, run.speed, run.seconds);
     }
@@ -200,6 +223,7 @@ export class Sampler {
     $("sites").textContent = figure(run.arrived);
     $("sites-total").textContent = `of ${figure(run.total)}`;
     $("progress").value = run.arrived / run.total;
+    if (Number.isFinite(run.bits)) $("bits").textContent = run.bits.toFixed(3);
     if (run.view.rate) {
       const times = speed / (run.started.count * run.view.rate);
       $("extra").textContent = Number.isFinite(times) ? `× ${times.toFixed(2)}` : "–";

@@ -1,0 +1,89 @@
+"""Watching a job on the page: how likely it is so far, holding it, leaving it, live cards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from tests.api.server import Server
+from tests.page.conftest import Tab
+
+import ancestral
+
+Open = Any  # the `tab` fixture
+
+
+def long_job(opened: Tab) -> None:
+    """A job that goes on until it is ended."""
+    length = opened.page.get_by_role("slider", name="Length")
+    length.focus()
+    length.press("End")
+    opened.page.get_by_role("button", name="Sample", exact=True).click()
+    opened.page.wait_for_selector('#sites:text-matches("[1-9]")')
+
+
+def test_bits_are_told_on_the_way_and_a_job_is_held(tab: Open, server: Server) -> None:
+    opened = tab("tiny-speech")
+    page = opened.page
+    long_job(opened)
+    page.wait_for_selector('#bits:text-matches("^[0-9.]+$")')
+    page.get_by_role("button", name="Pause").click()
+    page.wait_for_selector('#stage[data-paused="true"]')
+    held = opened.text("#sites")
+    sites = server.metric("ancestral_sites_generated_total")
+    page.wait_for_timeout(400)
+    assert opened.text("#sites") == held
+    assert server.metric("ancestral_sites_generated_total") > sites  # the server goes on
+    page.get_by_role("button", name="Go on").click()
+    page.wait_for_function(
+        "(held) => document.getElementById('sites').textContent !== held", arg=held
+    )
+    page.get_by_role("button", name="Pause").click()
+    page.keyboard.press("Escape")
+    opened.ended()
+    assert opened.text("#announce") == "Stopped."
+    server.standstill()
+
+
+def test_a_held_picture_ends_as_the_library_draws_it(tab: Open, store: Any) -> None:
+    opened = tab("tiny-speech")
+    page = opened.page
+    page.get_by_label("Seed").fill("3")
+    page.get_by_role("button", name="Sample", exact=True).click()
+    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("button", name="Go on").click()
+    opened.ended()
+    expected = ancestral.load("tiny-speech", root=store).sample(1, seed=3, condition={"label": 0})
+    assert opened.text("#bits") == f"{np.mean(expected.bits_per_dim):.3f}"
+    assert opened.text("#sites") == "2,000"
+
+
+def test_leaving_the_page_gives_the_slot_back(tab: Open, server: Server) -> None:
+    opened = tab("tiny-speech")
+    long_job(opened)
+    opened.page.goto("about:blank")
+    server.standstill()
+
+
+def test_cards_are_painted_one_by_one_and_kept(tab: Open, store: Any) -> None:
+    opened = tab("tiny-pixelcnn", frugal=False)
+    page = opened.page
+    drawn = '.card:has([value="tiny-pixelcnn"]) .mark[data-live] canvas'
+    page.wait_for_selector(drawn)
+    page.wait_for_function("() => localStorage.getItem('ancestral.card.tiny-pixelcnn/1')")
+    model = ancestral.load("tiny-pixelcnn", root=store)
+    item = model.sample(1, seed=7, condition={"label": 7 % 3}).items[0]
+    (pixels,) = opened.pixels(drawn)
+    np.testing.assert_array_equal(pixels[:, :, 0] // 85, np.asarray(item)[0])
+    text = page.locator('.card:has([value="tiny-char-rnn"])')
+    text.scroll_into_view_if_needed()
+    text.locator(".card-words").wait_for()
+
+    page.reload()
+    page.wait_for_selector(drawn)
+    page.wait_for_selector("#about:not([hidden])")
+    np.testing.assert_array_equal(opened.pixels(drawn)[0], pixels)
+    before = page.evaluate("localStorage.getItem('ancestral.card.tiny-pixelcnn/1')")
+    page.get_by_role("button", name="Paint its card again").click()
+    kept = "(before) => localStorage.getItem('ancestral.card.tiny-pixelcnn/1') !== before"
+    page.wait_for_function(kept, arg=before)
