@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ancestral.engine.model import Model
+from ancestral.models.rounding import Precision, round_weights
 from ancestral.store.manifest import Manifest
 from ancestral.store.package import Package, build
 
@@ -74,8 +75,11 @@ NETWORKS: dict[str, dict[str, Any]] = {
 }
 
 
-def network(name: str, seed: int = 0) -> Model:
-    """One of `NETWORKS`, its weights as the family initialises them. Raises ValueError."""
+def network(name: str, weights: Precision = "float32", seed: int = 0) -> Model:
+    """One of `NETWORKS`, its weights as the family initialises them, then rounded to `weights`.
+
+    Raises ValueError.
+    """
     if name not in NETWORKS:
         raise ValueError(f"--network {name}: known are {', '.join(NETWORKS)}")
     manifest = Manifest.model_validate_json(
@@ -91,5 +95,8 @@ def network(name: str, seed: int = 0) -> Model:
     torch.manual_seed(seed)
     file = Path(name)
     built, likelihood = build(manifest, file)
+    round_weights(built, weights)
     specs = tuple(condition.spec for condition in manifest.conditions)
-    return Model(Package(file, manifest, built, likelihood, manifest.data.spec, specs, None))
+    return Model(
+        Package(file, manifest, built, likelihood, manifest.data.spec, specs, None, weights)
+    )

@@ -27,6 +27,7 @@ from ancestral.bench.ring import RingWaveNet
 from ancestral.engine.model import Model, load
 from ancestral.engine.parity import random_values
 from ancestral.engine.runtimes import RuntimeKind
+from ancestral.models.rounding import Precision, round_weights
 from ancestral.models.wavenet import WaveNet
 from ancestral.runtimes.base import SlotRequest
 from ancestral.store.importer import Told, import_checkpoint
@@ -83,12 +84,21 @@ def peers(name: str, model: Model) -> Iterator[Peer]:
 
 
 def contest(
-    name: str, peer: Peer, kinds: Sequence[str], batches: Sequence[int], clock: str = "wall"
+    name: str,
+    peer: Peer,
+    kinds: Sequence[str],
+    batches: Sequence[int],
+    clock: str = "wall",
+    weights: Precision = "float32",
 ) -> Iterator[Contest]:
-    """Time the peer and our runtimes in turns. Raises ValueError where they disagree."""
+    """Time the peer and our runtimes in turns. Raises ValueError where they disagree.
+
+    Our weights are rounded to `weights` once outputs have been compared; the peer's are not.
+    """
     difference = disagreement(peer)
     if difference > _TOLERANCE:
         raise ValueError(f"{peer.name}: its outputs differ by {difference:.1e} of the largest")
+    round_weights(peer.model.network, weights)
     now, longest = CLOCKS[clock], peer.model.sites_of(None)
     for batch in batches:
         if peer.batches is not None and batch not in peer.batches:
@@ -106,7 +116,8 @@ def contest(
                 ours = max(ours, batch * timed / elapsed)
                 taken = seconds(partial(peer.run, batch, sites), now)
                 theirs = max(theirs, batch * sites / taken)
-            yield Contest(name, peer.name, runtime.name, batch, sites, ours, theirs, difference)
+            ran = runtime.name if weights == "float32" else f"{runtime.name}, {weights}"
+            yield Contest(name, peer.name, ran, batch, sites, ours, theirs, difference)
 
 
 def disagreement(peer: Peer) -> float:

@@ -9,9 +9,9 @@ import typer
 from typer.core import TyperGroup
 
 from ancestral.cli.complete import model_names, runtimes
-from ancestral.cli.output import FAILED, Json, Models, emit, people, say, settings
+from ancestral.cli.output import FAILED, Json, Models, WeightsOption, emit, people, say, settings
 from ancestral.progress import bar
-from ancestral.settings import RUNTIMES
+from ancestral.settings import RUNTIMES, Settings
 
 if TYPE_CHECKING:
     from ancestral.bench.machine import Machine
@@ -67,6 +67,7 @@ def models_(
     seconds: Annotated[
         float, typer.Option(min=0.01, help="Sampling is timed so long; the rest is multiplied up.")
     ] = 5.0,
+    weights: WeightsOption = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = 1,
     clock: Annotated[
         str,
@@ -107,6 +108,7 @@ def models_(
     if peers and not networks:
         raise ValueError("--peers is for --network")
     torch.set_num_threads(threads)
+    precision: Any = Settings.from_env(weights=weights).weights or "float32"
     root, sizes, found = settings(models).models, batch or list(BATCHES), machine(clock)
     wanted = list(names or ())
     if not wanted and not networks:
@@ -118,7 +120,9 @@ def models_(
         for name in [*wanted, *networks]:
             display.update(task, description=name)
             random = name in networks
-            loaded = random_network(name) if random else load(name, root)
+            loaded = (
+                random_network(name, precision) if random else load(name, root, weights=weights)
+            )
             length = loaded.manifest.data.length
             most = None if length is None else min(sites or 4000, length.maximum)
             for row in measure(loaded, found, sizes, kinds, sites=most, window=seconds):
@@ -126,7 +130,7 @@ def models_(
                 display.advance(task)
             if peers and random:
                 display.update(task, description=f"{name}: peers")
-                contests += _contests(name, loaded, kinds, sizes, clock)
+                contests += _contests(name, loaded, kinds, sizes, clock, precision)
     if plot is not None:
         from ancestral.bench.plot import plot as draw
 
@@ -135,13 +139,13 @@ def models_(
 
 
 def _contests(
-    name: str, model: Any, kinds: list[str], sizes: list[int], clock: str
+    name: str, model: Any, kinds: list[str], sizes: list[int], clock: str, weights: Any
 ) -> list[Contest]:
     from ancestral.bench.peers import contest, peers
 
     found = []
     for peer in peers(name, model):
-        found += list(contest(name, peer, kinds, sizes, clock))
+        found += list(contest(name, peer, kinds, sizes, clock, weights))
     if not found:
         people().print(f"{name}: no peer is installed (pip install 'ancestral\\[bench]')")
     return found

@@ -31,7 +31,7 @@ PLAIN, RING, BY_RANK, BY_ROW, WRAP = range(5)
  ATTEND_ROWS) = range(21)  # fmt: skip
 
 # a product's head in place of its operand Y: where its segments lie in the table of links
-FIRST, SEGMENTS, WEIGHTS, INPUTS, PANELS, BIAS = range(6)
+FIRST, SEGMENTS, WEIGHTS, INPUTS, PANELS, BIAS, FORM, KERNEL = range(8)
 ELEMENTS = OPERAND  # a link is an operand and its number of elements
 LINK = OPERAND + 1
 

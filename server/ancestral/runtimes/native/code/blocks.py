@@ -8,6 +8,10 @@ from ancestral.runtimes.native.code.lanes import LANES, bytes_of, call_kernel
 
 GROUP = 2  # panels side by side, as `products` packs them
 
+# forms of packed weights, see `forms`, and the vectors that stand beside a panel of each
+FULL, BF16, INT8 = range(3)
+RECORD = (1, 1, 3)
+
 # the numbers of the routines in `kernels`
 VECTORS, WEIGHTED, MASSES, DOTS, SOFTMAX = range(5)
 T18, T14, T12, T11, T24, T22, T21, T44, T42, T41, T82, T81 = range(5, 17)
@@ -15,15 +19,17 @@ T18, T14, T12, T11, T24, T22, T21, T44, T42, T41, T82, T81 = range(5, 17)
 
 @njit
 def product(
-    like, kernel, segs, count, rows, weights, size, panels, bias, more, m_stride, y, y_stride
+    like, kernel, form, segs, count, rows, weights, size, panels, bias, more, m_stride, y, y_stride
 ):
     """y [rows, panels · LANES] = bias + more + x Wᵀ of `size` inputs; `segs` says where x lies."""
     wide = LANES * bytes_of(like)
-    group_bytes = GROUP * size * wide
+    panel = size * LANES * (1 if form == INT8 else 2 if form == BF16 else bytes_of(like))
+    record = wide * (3 if form == INT8 else 1)
+    group_bytes = GROUP * panel
     p = 0
     while p < panels:
         left = panels - p
-        w, c = weights + p * size * wide, bias + p * wide
+        w, c = weights + p * panel, bias + p * record
         a, o = (more + p * wide if more else 0), y + p * wide
         if rows == 1:
             if left >= 8:

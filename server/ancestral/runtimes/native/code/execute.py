@@ -35,6 +35,7 @@ def run_product(like, kernel, op, links, segs, stand, ranks, phases, lengths):
     count, first = integer(head, f.SEGMENTS), integer(head, f.FIRST)
     stride = f.COLUMN if columns else f.SLOT
     more = integer(op, f.X) != 0
+    own = integer(head, f.KERNEL)  # that of the form of its weights
     for slot in range(n if columns else 1):
         for s in range(count):
             link = links + 8 * f.LINK * (first + s)
@@ -44,9 +45,10 @@ def run_product(like, kernel, op, links, segs, stand, ranks, phases, lengths):
         out = address(op, f.OUT, slot, stand, ranks, phases, lengths)
         added = address(op, f.X, slot, stand, ranks, phases, lengths) if more else 0
         product(
-            like, kernel, segs, count, columns if columns else n, integer(head, f.WEIGHTS),
-            integer(head, f.INPUTS), integer(head, f.PANELS), integer(head, f.BIAS), added,
-            integer(op, f.X + stride), out, integer(op, f.OUT + stride),
+            like, own if own else kernel, integer(head, f.FORM), segs, count,
+            columns if columns else n, integer(head, f.WEIGHTS), integer(head, f.INPUTS),
+            integer(head, f.PANELS), integer(head, f.BIAS), added, integer(op, f.X + stride), out,
+            integer(op, f.OUT + stride),
         )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from ancestral.runtimes.native.code import lanes
+from ancestral.runtimes.native.code.blocks import BF16, FULL, INT8
 from ancestral.runtimes.native.code.cache import compiled_for_c
 from ancestral.runtimes.native.code.lanes import INT, Body
 from ancestral.runtimes.native.code.pointwise import masses, vectors
@@ -28,13 +29,21 @@ TILES = ((1, 8), (1, 4), (1, 2), (1, 1), (2, 4), (2, 2), (2, 1), (4, 4), (4, 2),
 ROUTINES: tuple[Body, ...] = (
     vectors, weighted, masses, dots, softmax, *(tile(r, p) for r, p in TILES)
 )  # fmt: skip
+FIRST_TILE = len(ROUTINES) - len(TILES)
 
 
-def _switch(b: ir.IRBuilder, of: ir.Type, args: Sequence[ir.Value]) -> None:
+def _routines(form: int) -> dict[int, Body]:
+    """By number: all of them, or, for weights in fewer bytes, the tiles alone."""
+    if form == FULL:
+        return dict(enumerate(ROUTINES))
+    return {FIRST_TILE + i: tile(r, p, form) for i, (r, p) in enumerate(TILES)}
+
+
+def _switch(b: ir.IRBuilder, of: ir.Type, form: int, args: Sequence[ir.Value]) -> None:
     """Calls the routine of that number; each is a function of its own."""
     end = b.append_basic_block("end")
     switch = b.switch(args[0], end)
-    for number, body in enumerate(ROUTINES):
+    for number, body in _routines(form).items():
         function = ir.Function(
             b.module, ir.FunctionType(ir.VoidType(), [INT] * 10), f"ancestral.{number}"
         )
@@ -51,13 +60,13 @@ def _switch(b: ir.IRBuilder, of: ir.Type, args: Sequence[ir.Value]) -> None:
     b.position_at_end(end)
 
 
-def _entry(of: Any) -> Any:
+def _entry(of: Any, form: int = FULL) -> Any:
     def typer(
         context: Any, which: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any,
         i: Any, j: Any,
     ) -> Any:  # fmt: skip
         def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-            _switch(builder, lanes.element(of), args)
+            _switch(builder, lanes.element(of), form, args)
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 11), codegen
@@ -66,6 +75,7 @@ def _entry(of: Any) -> Any:
 
 
 _singles, _doubles = _entry(types.float32), _entry(types.float64)
+_halves, _bytes = _entry(types.float32, BF16), _entry(types.float32, INT8)
 
 
 def _single(which, a, b, c, d, e, f, g, h, i, j):
@@ -76,9 +86,20 @@ def _double(which, a, b, c, d, e, f, g, h, i, j):
     _doubles(which, a, b, c, d, e, f, g, h, i, j)
 
 
+def _half(which, a, b, c, d, e, f, g, h, i, j):
+    _halves(which, a, b, c, d, e, f, g, h, i, j)
+
+
+def _byte(which, a, b, c, d, e, f, g, h, i, j):
+    _bytes(which, a, b, c, d, e, f, g, h, i, j)
+
+
 @cache
-def kernels(dtype: np.dtype[Any]) -> Any:
-    """The compiled kernels of an element type; their `address` is what compiled code calls."""
-    return compiled_for_c(
-        _single if dtype == np.float32 else _double, types.void(*[types.int64] * 11)
-    )
+def kernels(dtype: np.dtype[Any], form: int = FULL) -> Any:
+    """The compiled kernels of an element type; their `address` is what compiled code calls.
+
+    Those for weights in another form are of float32, and tiles alone.
+    """
+    whole = _single if dtype == np.float32 else _double
+    chosen = {FULL: whole, BF16: _half, INT8: _byte}[form]
+    return compiled_for_c(chosen, types.void(*[types.int64] * 11))

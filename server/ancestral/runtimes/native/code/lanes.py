@@ -41,14 +41,19 @@ def at(b: ir.IRBuilder, address: ir.Value, of: ir.Type) -> ir.Value:
 
 def load(b: ir.IRBuilder, address: ir.Value, of: ir.Type) -> ir.Value:
     found = b.load(at(b, address, of), typ=of)
-    found.align = size_of(of.element if isinstance(of, ir.VectorType) else of)
+    found.align = _alignment(of)
     return found
 
 
 def store(b: ir.IRBuilder, value: ir.Value, address: ir.Value) -> None:
     of = value.type
-    align = size_of(of.element if isinstance(of, ir.VectorType) else of)
-    b.store(value, at(b, address, of), align=align)
+    b.store(value, at(b, address, of), align=_alignment(of))
+
+
+def _alignment(of: ir.Type) -> int:
+    """Bytes of an element, whole numbers included."""
+    element = of.element if isinstance(of, ir.VectorType) else of
+    return element.width // 8 if isinstance(element, ir.IntType) else size_of(element)
 
 
 def splat(b: ir.IRBuilder, value: ir.Value, lanes: int = LANES) -> ir.Value:

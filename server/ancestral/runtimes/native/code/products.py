@@ -3,12 +3,13 @@
 A matrix [out, in] is packed as panels of `LANES` outputs, [panels, in, LANES]. A tile computes a
 few rows by a few panels. Whatever the tile, output o of a row is bias (+ addend) + Σ x_i·w_oi,
 added in ascending i by fused multiply-adds: the bits of a row do not depend on how many rows are
-computed with it.
+computed with it, nor on the form (`forms`) in which the weights are kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,40 @@ from llvmlite import ir
 from numba.core import cgutils
 
 from ancestral.runtimes.native.code import lanes
-from ancestral.runtimes.native.code.blocks import GROUP
+from ancestral.runtimes.native.code.blocks import BF16, FULL, GROUP, INT8, RECORD
+from ancestral.runtimes.native.code.forms import step_bytes, widened
 from ancestral.runtimes.native.code.lanes import LANES, Body
 
 SEGMENT = 3  # integers of a segment: address of the first row, bytes from row to row, elements
 
 
-def pack(matrix: npt.NDArray[Any]) -> npt.NDArray[Any]:
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A matrix [out, in] as products read it, in the smallest form that holds it.
+
+    `scale` [out] of eight-bit weights: the power of two that each output is a multiple of.
+    """
+
+    weights: npt.NDArray[Any]
+    form: int
+    panels: int
+    scale: npt.NDArray[Any] | None = None
+
+    def record(self, bias: npt.NDArray[Any] | None) -> npt.NDArray[Any]:
+        """What stands beside each panel, [panels, RECORD, LANES]: the bias; with a scale, bias /
+        scale, 1 / scale and scale."""
+        wide = np.zeros(self.panels * LANES, dtype=np.float64)
+        if bias is not None:
+            wide[: bias.size] = bias
+        if self.scale is None:
+            return wide.reshape(self.panels, 1, LANES)
+        scale = np.ones(self.panels * LANES)
+        scale[: self.scale.size] = self.scale
+        rows = np.stack([wide / scale, 1 / scale, scale])
+        return rows.reshape(RECORD[INT8], self.panels, LANES).transpose(1, 0, 2)
+
+
+def pack(matrix: npt.NDArray[Any]) -> Packed:
     """[out, in] as panels of LANES outputs, zeros behind the last output; one after the other.
 
     `GROUP` panels stand side by side, [in, panels of the group, LANES], and group behind group: a
@@ -31,39 +59,68 @@ def pack(matrix: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """
     out, size = matrix.shape
     panels = -(-out // LANES)
-    padded = np.zeros((panels, LANES, size), dtype=matrix.dtype)
-    padded.reshape(panels * LANES, size)[:out] = matrix
-    groups = [padded[g : g + GROUP].transpose(2, 0, 1).ravel() for g in range(0, panels, GROUP)]
-    return np.concatenate(groups)
+    form, kept, scale = _smallest(matrix)
+    stored = panels if form == FULL else -(-panels // GROUP) * GROUP
+    padded = np.zeros((stored, LANES, size), dtype=kept.dtype)
+    padded.reshape(stored * LANES, size)[:out] = kept
+    groups = [padded[g : g + GROUP].transpose(2, 0, 1) for g in range(0, stored, GROUP)]
+    if form == BF16:
+        groups = [g[:, 0].astype(np.uint32) | g[:, 1].astype(np.uint32) << 16 for g in groups]
+    return Packed(np.concatenate([g.ravel() for g in groups]), form, panels, scale)
 
 
-def tile(rows: int, panels: int) -> Body:
+def _smallest(
+    matrix: npt.NDArray[Any],
+) -> tuple[int, npt.NDArray[Any], npt.NDArray[Any] | None]:
+    """The form that loses nothing, the matrix in it, and the scale of its rows."""
+    if matrix.dtype != np.float32:
+        return FULL, matrix, None
+    fraction, exponent = np.frexp(np.abs(matrix).max(1) / np.float32(127))
+    scale = np.ldexp(np.float32(1), exponent - (fraction == 0.5))
+    scale[fraction == 0] = 1
+    codes = matrix / scale[:, None]
+    if (codes == np.rint(codes)).all():
+        return INT8, codes.astype(np.int8), scale
+    bits = np.ascontiguousarray(matrix).view(np.uint32)
+    if not (bits & 0xFFFF).any():
+        return BF16, (bits >> 16).astype(np.uint16), None
+    return FULL, matrix, None
+
+
+def tile(rows: int, panels: int, form: int = FULL) -> Body:
     """y[row, panel] = bias[panel] + addend[row, panel] + Σ over segments and elements of x·w.
 
     Arguments: address of the segments, their number, the first row, weights, bytes from
-    group of panels to the next, bias, addend (0: none), bytes from row to row of it, y,
-    bytes from row to row of it.
+    group of panels to the next, bias (`Packed.record`), addend (0: none), bytes from row to row of
+    it, y, bytes from row to row of it.
     """
 
     def body(b: ir.IRBuilder, of: ir.Type, args: Sequence[ir.Value]) -> None:
         segments, count, first, weights, group_bytes, bias, addend, a_stride, y, y_stride = args
         vec, size = lanes.vector(of), lanes.size_of(of)
         wide = LANES * size
-        k_bytes = lanes.number(b, min(GROUP, panels) * wide)
+        k_bytes = lanes.number(b, step_bytes(form, panels, of))
+        record = wide * RECORD[form]
         sums = [[cgutils.alloca_once(b, vec) for _ in range(panels)] for _ in range(rows)]
 
         def place(address: ir.Value, stride: ir.Value, row: int, panel: int) -> ir.Value:
             at = b.add(address, b.mul(stride, b.add(first, lanes.number(b, row))))
             return b.add(at, lanes.number(b, panel * wide))
 
+        def beside(panel: int, which: int) -> ir.Value:
+            at = lanes.number(b, panel * record + which * wide)
+            return lanes.load(b, b.add(bias, at), vec)
+
         for p in range(panels):
-            start = lanes.load(b, b.add(bias, lanes.number(b, p * wide)), vec)
+            start = beside(p, 0)
             for r in range(rows):
                 b.store(start, sums[r][p])
         with b.if_then(b.icmp_signed("!=", addend, lanes.number(b, 0))):
             for r in range(rows):
                 for p in range(panels):
                     more = lanes.load(b, place(addend, a_stride, r, p), vec)
+                    if form == INT8:
+                        more = b.fmul(more, beside(p, 1))
                     b.store(b.fadd(b.load(sums[r][p]), more), sums[r][p])
         w = cgutils.alloca_once_value(b, weights)
         with cgutils.for_range(b, count) as outer:
@@ -79,11 +136,7 @@ def tile(rows: int, panels: int) -> Body:
             with cgutils.for_range(b, length) as inner:
                 k = inner.index
                 row = b.add(start, b.mul(k, k_bytes))
-                values = []
-                for p in range(panels):
-                    here = b.add(row, lanes.number(b, p % GROUP * wide))
-                    here = b.add(here, b.mul(group_bytes, lanes.number(b, p // GROUP)))
-                    values.append(lanes.load(b, here, vec))
+                values = widened(b, form, of, row, group_bytes, panels)
                 for r in range(rows):
                     pointer = b.gep(lanes.at(b, inputs[r], of), [k], source_etype=of)
                     factor = lanes.splat(b, b.load(pointer, typ=of))
@@ -93,6 +146,9 @@ def tile(rows: int, panels: int) -> Body:
             b.store(b.add(start, b.mul(length, k_bytes)), w)
         for r in range(rows):
             for p in range(panels):
-                lanes.store(b, b.load(sums[r][p]), place(y, y_stride, r, p))
+                total = b.load(sums[r][p])
+                if form == INT8:
+                    total = b.fmul(total, beside(p, 2))
+                lanes.store(b, total, place(y, y_stride, r, p))
 
     return body

@@ -10,9 +10,10 @@ import numpy as np
 from ancestral.compile.place import Ints
 from ancestral.compile.program import StepProgram
 from ancestral.runtimes.native import fields as f
+from ancestral.runtimes.native.code.blocks import FULL
+from ancestral.runtimes.native.code.kernels import kernels
 from ancestral.runtimes.native.code.lanes import LANES
 from ancestral.runtimes.native.code.pointwise import CODES
-from ancestral.runtimes.native.code.products import pack
 from ancestral.runtimes.native.lower.plan import Plan
 from ancestral.runtimes.native.lower.rings import RingStore
 from ancestral.runtimes.native.lower.rooms import Rooms
@@ -106,22 +107,12 @@ class Operations(Rooms):
     ) -> None:
         """out = bias + added + x Wᵀ; `matrix()` [out, in] and `bias()` are asked for once a key."""
         size = sum(count for _, count in segments)
-        packed = self.weights.once((*key, "matrix"), lambda: pack(matrix()))
-        panels = packed.size // (size * LANES)
-        wide = panels * LANES
-
-        def padded_bias() -> Array:
-            found = np.zeros(wide, dtype=self.dtype)
-            given = bias()
-            if given is not None:
-                found[: given.size] = given
-            return found
-
-        offset = self.weights.once((*key, "bias"), padded_bias)
+        packed, beside = self.weights.product(key, matrix, bias)
+        kernel = 0 if packed.form == FULL else kernels(self.dtype, packed.form).address
         links = [[*self._plain(operand, count).integers, count] for operand, count in segments]
-        operation = self.emit(f.PRODUCT, out, self._plain(added, wide))
-        head = [len(self.links), len(segments), packed.ctypes.data, size, panels]
-        head += [offset.ctypes.data, 0, 0]
+        operation = self.emit(f.PRODUCT, out, self._plain(added, packed.panels * LANES))
+        head = [len(self.links), len(segments), packed.weights.ctypes.data, size, packed.panels]
+        head += [beside, packed.form, kernel]
         operation[f.Y : f.Y + f.OPERAND] = head
         self.links += links
         self.most_segments = max(self.most_segments, len(segments))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ancestral.runtimes.native.storage import Array, kept, zeros
-
-LINE = 16  # elements that memory is given out in: a cache line at least
+from ancestral.runtimes.native.code.products import Packed, pack
+from ancestral.runtimes.native.storage import ALIGNMENT, Array, kept, zeros
 
 
 class Weights:
@@ -20,10 +20,11 @@ class Weights:
     def __init__(self, constants: Mapping[str, Tensor], dtype: np.dtype[Any]) -> None:
         self.constants, self.dtype = constants, dtype
         self._kept: dict[Any, Array] = {}
+        self._packed: dict[Any, tuple[Packed, int]] = {}
         # the weights, their padding to whole vectors, and biases; memory is taken as it is filled
         tensors = [t for t in constants.values() if isinstance(t, Tensor)]
         total = sum(t.numel() for t in tensors if t.is_floating_point())
-        self._room: Array = zeros((2 * total + 2**16,), dtype)
+        self._room: Array = zeros((2 * total * dtype.itemsize + 2**18,), np.uint8)
 
     def array(self, name: str) -> Array:
         """A weight as numpy has it, of the runtime's type."""
@@ -37,14 +38,25 @@ class Weights:
         """
         if key not in self._kept:
             made = np.asarray(make())
-            size = -(-made.size // LINE) * LINE
-            if made.size <= self._room.size:
-                place, self._room = self._room[: made.size], self._room[size:]
-                self._kept[key] = place.reshape(made.shape)
+            if made.dtype.kind == "f":
+                made = made.astype(self.dtype, copy=False)
+            size = -(-made.nbytes // ALIGNMENT) * ALIGNMENT
+            if made.nbytes <= self._room.size:
+                place, self._room = self._room[: made.nbytes], self._room[size:]
+                self._kept[key] = place.view(made.dtype).reshape(made.shape)
                 self._kept[key][...] = made
             else:
-                self._kept[key] = kept(made, self.dtype)
+                self._kept[key] = kept(made, made.dtype)
         return self._kept[key]
+
+    def product(self, key: Any, matrix: Any, bias: Any) -> tuple[Packed, int]:
+        """A packed matrix and the address of what stands beside its panels, made once a key."""
+        if key not in self._packed:
+            packed = pack(matrix())
+            place = self.once((*key, "matrix"), lambda: packed.weights)
+            record = self.once((*key, "bias"), lambda: packed.record(bias()))
+            self._packed[key] = replace(packed, weights=place), int(record.ctypes.data)
+        return self._packed[key]
 
     @property
     def tensors(self) -> list[Tensor]:
