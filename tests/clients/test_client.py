@@ -8,6 +8,8 @@ import io
 import itertools
 import pickle
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ from ancestral_client import (
     Sound,
     Unreachable,
 )
-from ancestral_client.errors import of_answer
+from ancestral_client.errors import of_answer, seconds
 from ancestral_client.http import Backoff
 
 BITS = np.array(list(itertools.product((0, 1), repeat=6)))  # every item of tiny-made
@@ -303,3 +305,36 @@ def test_a_refusal_that_is_no_problem_document() -> None:
     error = of_answer(502, {"content-type": "text/html"}, b"<h1>Bad gateway</h1>")
     assert isinstance(error, ProblemError)
     assert (error.status, error.title, error.errors) == (502, "Bad Gateway", ())
+
+
+def test_models_are_loaded_and_unloaded(client: Client) -> None:
+    assert client.unload("tiny-char-rnn").state == "unloaded"
+    with pytest.raises(Conflict):
+        client.sample("tiny-char-rnn", sites=4)
+    assert client.load("tiny-char-rnn/1").state == "ready"
+    assert client.sample("tiny-char-rnn", sites=4).data.shape == (1, 4)
+    with pytest.raises(NotFound):
+        client.load("tiny-char-rnn/2")
+
+
+def test_metrics(client: Client) -> None:
+    assert "\nancestral_build_info{" in "\n" + client.metrics()
+
+
+def test_the_environment_says_where_and_who(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANCESTRAL_URL", "http://elsewhere:9000/")
+    monkeypatch.setenv("ANCESTRAL_KEY", "secret")
+    with Client() as found:
+        assert found.settings.url == "http://elsewhere:9000"
+        assert found.settings.headers == {"Authorization": "Bearer secret"}
+    with Client("http://here", api_key="mine") as found:
+        assert (found.settings.url, found.settings.api_key) == ("http://here", "mine")
+
+
+def test_retry_after_is_seconds_or_a_date() -> None:
+    assert seconds(" 7 ") == 7.0
+    when = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
+    assert seconds(when) == pytest.approx(90, abs=2)
+    assert seconds("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
+    assert seconds("soon") is None
+    assert seconds(None) is None

@@ -8,38 +8,34 @@ import json
 import ssl
 import uuid
 import weakref
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sized
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
-from typing import Any, Literal, Self, Unpack
+from typing import Any, Self, Unpack
 
 import httpx
-import numpy as np
 
 from ancestral_client import answers
 from ancestral_client.answers import BatchAnswer, Embedding, Job, Model, Samples, Score
 from ancestral_client.errors import ProblemError, Unreachable
-from ancestral_client.http import PATIENCE, TIMEOUT, URL, Backoff, Http, Settings
-from ancestral_client.items import Items, condition_json, known_json, several
+from ancestral_client.http import PATIENCE, TIMEOUT, Backoff, Http, Settings
+from ancestral_client.items import Items
 from ancestral_client.options import (
-    LARGEST_JSON_SEED,
     BatchLine,
     EmbedOptions,
     SampleOptions,
     ScoreOptions,
-    fresh_seed,
+    sample_body,
 )
-from ancestral_client.progress import Progress, reporting
-from ancestral_client.scoring import BATCH_ITEMS, CONCURRENCY, Scorer, fields
+from ancestral_client.progress import Progress
+from ancestral_client.scoring import BATCH_ITEMS, CONCURRENCY, Errors, Scorer, answered, fields
 from ancestral_client.streaming import AsyncStream, Format, cancel
-
-Errors = Literal["raise", "return"]
 
 
 class AsyncClient:
     """A server's models. Close it, or use it as `async with AsyncClient(url) as client`.
 
-    url          of the server
-    api_key      sent as a bearer token
+    url          of the server; ANCESTRAL_URL where absent, or this machine's port 8000
+    api_key      sent as a bearer token; ANCESTRAL_KEY where absent
     timeout      seconds without a byte of an answer, after which a request is sent again
     patience     seconds for which a server that was there before may be away, or full: requests
                  are sent again, with backoff or after the server's Retry-After. A server that was
@@ -53,7 +49,7 @@ class AsyncClient:
 
     def __init__(
         self,
-        url: str = URL,
+        url: str | None = None,
         *,
         api_key: str | None = None,
         timeout: float = TIMEOUT,
@@ -61,7 +57,7 @@ class AsyncClient:
         ssl_context: ssl.SSLContext | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self.settings = Settings(url, api_key, timeout, patience, ssl_context)
+        self.settings = Settings.of(url, api_key, timeout, patience, ssl_context)
         self._http = Http(self.settings, transport)
         self._models: dict[str, Model] = {}
         self._running: set[str] = set()  # jobs that end with the client
@@ -91,6 +87,27 @@ class AsyncClient:
         name, _, version = name.partition("/")
         query = {"version": version} if version else {}
         return Model.of((await self._http.request("GET", f"/models/{name}", params=query)).json())
+
+    async def load(self, name: str) -> Model:
+        """Have every worker that serves a model load it; there once they hold it.
+
+        NAME, or NAME/VERSION. Needs an admin's key where the server asks for keys.
+        """
+        return await self._control(name, "load")
+
+    async def unload(self, name: str) -> Model:
+        """Have every worker give a model up, once the jobs that have started are done."""
+        return await self._control(name, "unload")
+
+    async def _control(self, name: str, action: str) -> Model:
+        name, _, version = name.partition("/")
+        query = {"version": version} if version else {}
+        path = f"/models/{name}/{action}"
+        return Model.of((await self._http.request("POST", path, params=query)).json())
+
+    async def metrics(self) -> str:
+        """The server's figures in Prometheus' text format."""
+        return (await self._http.request("GET", "/metrics")).text
 
     async def log_prob(
         self,
@@ -276,39 +293,3 @@ class AsyncClient:
         if model not in self._models:
             self._models[model] = await self.model(model)
         return Scorer(self._http, path, self._models[model], fields(model, options), read)
-
-
-async def answered(
-    scorer: Scorer,
-    inputs: Any,
-    options: Mapping[str, Any],
-    errors: Errors,
-    progress: Progress,
-    batch_size: int,
-    concurrency: int,
-) -> AsyncGenerator[Any, None]:
-    """An answer for every item. Raises the first ItemError where that is wished."""
-    found = several(inputs, scorer.model)
-    total = len(found) if isinstance(found, Sized) else None
-    condition = options.get("condition") or {}
-    with reporting(progress, total) as report:
-        async with aclosing(scorer.each(found, condition, batch_size, concurrency)) as each:
-            async for answer in each:
-                if answer.error is not None and errors == "raise":
-                    raise answer.error
-                report()
-                yield answer
-
-
-def sample_body(model: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The body of a sampling request. It names a seed, so that it can be repeated."""
-    body = {"model": model, **options}
-    seed = int(options.get("seed", fresh_seed()))
-    body["seed"] = seed if seed <= LARGEST_JSON_SEED else str(seed)
-    if "condition" in body:
-        body["condition"] = condition_json(body["condition"])
-    if isinstance(body.get("prefix"), np.ndarray):
-        body["prefix"] = body["prefix"].tolist()
-    if "known" in body:
-        body["known"] = known_json(body["known"])
-    return body

@@ -14,7 +14,7 @@ import httpx
 
 from ancestral_client.asynchronous import AsyncClient
 from ancestral_client.frames import Array, Chunk, Started
-from ancestral_client.http import PATIENCE, TIMEOUT, URL, Settings
+from ancestral_client.http import PATIENCE, TIMEOUT, Settings
 from ancestral_client.options import SampleOptions
 from ancestral_client.streaming import AsyncStream, Finished, Format
 
@@ -159,7 +159,7 @@ class Client:
 
     def __init__(
         self,
-        url: str = URL,
+        url: str | None = None,
         *,
         api_key: str | None = None,
         timeout: float = TIMEOUT,
@@ -194,6 +194,9 @@ class Client:
 
     models = _waiting(AsyncClient.models)
     model = _waiting(AsyncClient.model)
+    load = _waiting(AsyncClient.load)
+    unload = _waiting(AsyncClient.unload)
+    metrics = _waiting(AsyncClient.metrics)
     log_prob = _waiting(AsyncClient.log_prob)
     iter_log_prob = _iterating(AsyncClient.iter_log_prob)
     embed = _waiting(AsyncClient.embed)

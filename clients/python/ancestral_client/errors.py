@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
@@ -160,7 +162,11 @@ def of_answer(status: int, headers: Mapping[str, str], body: bytes) -> ProblemEr
 
 
 def seconds(retry_after: str | None) -> float | None:
-    """Retry-After as delay-seconds (RFC 9110, 10.2.3); None for a date, or where it is absent."""
-    if retry_after is None or not retry_after.strip().isdecimal():
+    """Retry-After, a number of seconds or a date (RFC 9110, 10.2.3); None where it is neither."""
+    text = "" if retry_after is None else retry_after.strip()
+    if text.isdecimal():
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except ValueError:
         return None
-    return float(retry_after)

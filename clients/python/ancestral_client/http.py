@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import ssl
 import time
@@ -37,6 +38,12 @@ class Settings:
     timeout: float = TIMEOUT
     patience: float = PATIENCE
     ssl_context: ssl.SSLContext | None = None
+
+    @classmethod
+    def of(cls, url: str | None, api_key: str | None, *rest: Any) -> Settings:
+        """What is not said is as the environment says: ANCESTRAL_URL, ANCESTRAL_KEY."""
+        found = url or os.environ.get("ANCESTRAL_URL") or URL
+        return cls(found.rstrip("/"), api_key or os.environ.get("ANCESTRAL_KEY"), *rest)
 
     @property
     def headers(self) -> dict[str, str]:

@@ -7,6 +7,10 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
+import numpy as np
+
+from ancestral_client.items import condition_json, known_json
+
 Returned = Literal["log_prob", "bits_per_dim", "per_dim", "heat_map", "percentile", "data"]
 LARGEST_JSON_SEED = 2**53 - 1
 # A label, an array, a file (its path, or WAV or NPY bytes), or a list with one of these per item
@@ -97,3 +101,17 @@ FileLike = os.PathLike[str] | bytes
 def fresh_seed() -> int:
     """A seed that is a JSON number in every language."""
     return secrets.randbelow(LARGEST_JSON_SEED + 1)
+
+
+def sample_body(model: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of a sampling request. It names a seed, so that it can be repeated."""
+    body = {"model": model, **options}
+    seed = int(options.get("seed", fresh_seed()))
+    body["seed"] = seed if seed <= LARGEST_JSON_SEED else str(seed)
+    if "condition" in body:
+        body["condition"] = condition_json(body["condition"])
+    if isinstance(body.get("prefix"), np.ndarray):
+        body["prefix"] = body["prefix"].tolist()
+    if "known" in body:
+        body["known"] = known_json(body["known"])
+    return body

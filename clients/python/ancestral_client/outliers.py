@@ -12,7 +12,6 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ancestral_client.blocking import Client
-from ancestral_client.http import URL
 
 Scores = npt.NDArray[np.float64]
 
@@ -44,7 +43,7 @@ class AncestralOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[mis
         self,
         model: str = "",
         *,
-        url: str = URL,
+        url: str | None = None,
         false_alarm_rate: float = 0.05,
         condition: dict[str, Any] | None = None,
         marginal: bool = False,

@@ -13,15 +13,18 @@ from collections.abc import (
     Awaitable,
     Callable,
     Mapping,
+    Sized,
 )
 from contextlib import aclosing
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from ancestral_client.answers import Model
 from ancestral_client.errors import Invalid, ProblemError
 from ancestral_client.http import Http
 from ancestral_client.items import Conditions, Part, part, several
+from ancestral_client.progress import Progress, reporting
 
+Errors = Literal["raise", "return"]
 Answer = TypeVar("Answer")
 Read = Callable[[Mapping[str, Any], int], list[Answer]]
 BATCH_ITEMS = 32
@@ -162,3 +165,25 @@ def fields(model: str, options: Mapping[str, Any]) -> dict[str, str]:
         elif name != "condition":
             found[name] = value if isinstance(value, str) else json.dumps(value)
     return found
+
+
+async def answered(
+    scorer: Scorer,
+    inputs: Any,
+    options: Mapping[str, Any],
+    errors: Errors,
+    progress: Progress,
+    batch_size: int,
+    concurrency: int,
+) -> AsyncGenerator[Any, None]:
+    """An answer for every item. Raises the first ItemError where that is wished."""
+    found = several(inputs, scorer.model)
+    total = len(found) if isinstance(found, Sized) else None
+    condition = options.get("condition") or {}
+    with reporting(progress, total) as report:
+        async with aclosing(scorer.each(found, condition, batch_size, concurrency)) as each:
+            async for answer in each:
+                if answer.error is not None and errors == "raise":
+                    raise answer.error
+                report()
+                yield answer
