@@ -12,7 +12,7 @@ from ancestral.engine.limits import Limits
 from ancestral.engine.metrics import WorkerMetrics
 from ancestral.engine.model import Model
 from ancestral.engine.score_batches import ScoreBatches
-from ancestral.engine.scoring import Score
+from ancestral.runtimes.long_items import Parts
 
 
 class Clock:
@@ -37,13 +37,13 @@ def run(batches: ScoreBatches) -> dict[str, Publication]:
 def spied(model: Model, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """The shapes of the passes that are run."""
     shapes: list[tuple[int, ...]] = []
-    plain = model.score_rows
+    plain = model.scorer.marginal_parts
 
-    def score_rows(codes: torch.Tensor, rows: Any) -> list[Score]:
+    def parts(codes: torch.Tensor, rows: Any) -> Parts:
         shapes.append(tuple(codes.shape))
         return plain(codes, rows)
 
-    monkeypatch.setattr(model, "score_rows", score_rows)
+    monkeypatch.setattr(model.scorer, "marginal_parts", parts)
     return shapes
 
 
@@ -118,17 +118,65 @@ def test_the_first_pass_is_one_item_because_nothing_is_measured(
     assert shapes[0] == (1, 20)
 
 
+def test_a_request_for_many_items_does_not_hold_off_a_later_one(
+    wavenet: Model, metrics: WorkerMetrics, items: list[Any]
+) -> None:
+    batches = ScoreBatches(wavenet, Limits(), metrics)
+    batches._seconds_per_value = 1.0  # so that each pass takes one item
+    many = score_job(wavenet, [items[0]] * 9, condition={"label": 0})
+    one = score_job(wavenet, [items[1]], condition={"label": 0})
+    batches.admit(delivered(many))
+    batches.turn(1e-9)
+    batches._seconds_per_value = 1.0
+    batches.admit(delivered(one))
+    for _ in range(2):  # the second of the many was there first
+        batches.turn(1e-9)
+        batches._seconds_per_value = 1.0
+    assert [p.job for p in batches.take() if p.event == "done"] == [one.id]
+    assert set(run(batches)) == {many.id}
+
+
+def test_a_long_pass_pauses_between_turns(
+    wavenet: Model, metrics: WorkerMetrics, items: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    plain = wavenet.scorer.marginal_parts
+
+    def parts(codes: torch.Tensor, rows: Any) -> Parts:
+        for _ in range(3):
+            clock.now += 1
+            yield
+        return (yield from plain(codes, rows))
+
+    monkeypatch.setattr(wavenet.scorer, "marginal_parts", parts)
+    batches = ScoreBatches(wavenet, Limits(), metrics, clock)
+    job, other = (score_job(wavenet, [items[n]], condition={"label": 0}) for n in (0, 1))
+    batches.admit(delivered(job))
+    for _ in range(3):
+        batches.turn(0.5)
+        assert batches.busy
+        assert batches.due() == 0
+        assert [p.event for p in batches.take() if p.event != "started"] == []
+    batches.turn(0.5)
+    assert [p.event for p in batches.take()] == ["done"]
+    batches.admit(delivered(other))
+    batches.turn(0.5)
+    batches.drop([other.id])
+    assert not batches.busy
+    assert [p.event for p in batches.take()] == ["started", "canceled"]
+
+
 def test_an_error_fails_its_item_alone(
     wavenet: Model, metrics: WorkerMetrics, items: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = wavenet.score_rows
+    plain = wavenet.scorer.marginal_parts
 
-    def score_rows(codes: torch.Tensor, rows: Any) -> list[Score]:
+    def parts(codes: torch.Tensor, rows: Any) -> Parts:
         if (codes == 13).all(dim=-1).any():
             raise ArithmeticError("a fault")
         return plain(codes, rows)
 
-    monkeypatch.setattr(wavenet, "score_rows", score_rows)
+    monkeypatch.setattr(wavenet.scorer, "marginal_parts", parts)
     batches = ScoreBatches(wavenet, Limits(), metrics)
     batches._seconds_per_value = 1e-6
     bad = np.full(20, 13)

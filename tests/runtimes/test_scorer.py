@@ -39,7 +39,7 @@ def test_small_passes_and_runs_of_sites_change_nothing(monkeypatch: pytest.Monke
     codes = torch.from_numpy(all_items(5))
     labels = torch.arange(len(codes)) % CLASSES
     whole = Scorer(network).per_dim(codes, (labels,))
-    monkeypatch.setattr(scorer_module, "PARAMS_BYTES", 3 * 4 * 5)
+    monkeypatch.setattr(scorer_module, "PASS_BYTES", 3 * 4 * 5)
     monkeypatch.setattr(scorer_module, "LIKELIHOOD_BYTES", 2 * 3 * 32)
     np.testing.assert_allclose(Scorer(network).per_dim(codes, (labels,)), whole, atol=1e-6)
 

@@ -17,6 +17,7 @@ from ancestral.engine.runtimes import RuntimeKind, new_runtime, runtime_kind, ru
 from ancestral.runtimes.base import Runtime
 from ancestral.runtimes.derive import derive
 from ancestral.runtimes.ensemble import EnsembleRuntime
+from ancestral.runtimes.long_items import LongItems
 from ancestral.runtimes.scorer import scorer_of
 from ancestral.settings import Settings
 from ancestral.store.graph_cache import CachedTracing, library
@@ -40,7 +41,8 @@ class Loaded:
         self.network = package.network.eval()
         self.conditions = package.conditions
         self.order = package.order
-        self.scorer = scorer_of(self.network, self.conditions, self.order)
+        long_items = LongItems(lambda: self.program, lambda: self.new_runtime(1))
+        self.scorer = scorer_of(self.network, self.conditions, self.order, long_items)
         reference = package.manifest.reference
         self._reference = np.array(() if reference is None else reference.scores)
         self._lock = threading.Lock()

@@ -85,8 +85,12 @@ class Model(Addressed):
 
     def score_rows(self, codes: torch.Tensor, rows: Sequence[torch.Tensor | None]) -> list[Score]:
         """Score checked items [B, *shape] in one go; labels that are None are summed out."""
+        return self.scores_of(self.scorer.marginal(codes, rows), rows)
+
+    def scores_of(self, nats: torch.Tensor, rows: Sequence[torch.Tensor | None]) -> list[Score]:
+        """The verdicts on items whose maps [B, S, C] are known."""
         marginalised = any(row is None for row in rows)
-        return [self._score(nats, marginalised) for nats in self.scorer.marginal(codes, rows)]
+        return [self._score(item, marginalised) for item in nats]
 
     def _score(self, nats: torch.Tensor, marginalised: bool) -> Score:
         """The percentile is among the package's reference, made with the true labels or without.

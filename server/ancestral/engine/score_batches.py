@@ -1,7 +1,9 @@
 """Scoring jobs of one model: items of one shape share a teacher-forced pass, whoever sent them.
 
 An item waits a few milliseconds for others, then goes. A pass takes about the time of a turn: its
-size follows the measured seconds per value, one item at least. An error fails the item that it
+size follows the measured seconds per value, one item at least; one that takes longer, because the
+item is long, pauses and goes on in the next turn. Jobs of one priority take turns item by item: a
+request for a hundred items does not hold off one that comes later. An error fails the item that it
 belongs to: where a pass fails, its items are scored alone.
 """
 
@@ -9,73 +11,43 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from ancestral.broker import Delivery, Job, Publication
-from ancestral.engine import conditions as conditioning
+from ancestral.broker import Delivery, Publication
 from ancestral.engine.limits import Limits
 from ancestral.engine.metrics import WorkerMetrics
 from ancestral.engine.model import Model
-from ancestral.engine.request import ScoreRequest, unpack_items
-from ancestral.engine.scoring import Score, checked_item
+from ancestral.engine.score_work import ScoreWork, Vector
+from ancestral.engine.scoring import Score
 from ancestral.engine.work import failure, refusal
+from ancestral.runtimes.long_items import run_through
 
 logger = logging.getLogger("ancestral.engine")
-Vector = npt.NDArray[np.float64]  # a representation, [width]
-Rows = tuple[torch.Tensor | None, ...]
-
-
-class _Work:
-    """One scoring job; `results` fill up in any order."""
-
-    def __init__(self, model: Model, delivery: Delivery, now: float) -> None:
-        self.job: Job = delivery.job
-        self.attempt = delivery.attempt
-        self.request = ScoreRequest.from_json(self.job.request)
-        items = unpack_items(self.request, self.job.payload)
-        self.codes = [checked_item(model.data, index, item) for index, item in enumerate(items)]
-        self.rows: Rows = conditioning.tensors(
-            model.conditions,
-            self.request.condition,
-            len(self.codes),
-            optional=self.request.marginal,
-        )
-        self.layer = model.layer(self.request.layer) if self.request.embed else None
-        self.results: list[dict[str, Any] | None] = [None] * len(self.codes)
-        self.maps: list[npt.NDArray[np.float64] | None] = [None] * len(self.codes)
-        self.pulled = now
-        self.started: float | None = None
-        self.told = bool(delivery.published)  # whether clients know that it has started
-
-    def row(self, index: int) -> Rows:
-        return tuple(
-            row if row is None else row[[index if len(row) > 1 else 0]] for row in self.rows
-        )
-
-    @property
-    def done(self) -> bool:
-        return None not in self.results
-
-    def publication(self, event: str, data: dict[str, Any], payload: bytes = b"") -> Publication:
-        scored = sum(result is not None for result in self.results)
-        progress = {"items_done": scored, "items": len(self.results)}
-        return Publication(self.job.id, self.attempt, event, data, payload, progress=progress)
 
 
 @dataclass(frozen=True, slots=True)
 class _Unit:
     """One item that waits; units with equal keys can share a pass."""
 
-    work: _Work
+    work: ScoreWork
     index: int
     key: tuple[Any, ...]
     since: float
+    rank: int  # jobs of one priority take turns by it
+
+
+@dataclass(slots=True)
+class _Pass:
+    """Items that are being scored; `parts` pauses, and at last returns what it found of each."""
+
+    units: Sequence[_Unit]
+    parts: Generator[None, None, Sequence[Score | Vector]]
+    seconds: float = 0.0
 
 
 class ScoreBatches:
@@ -92,8 +64,10 @@ class ScoreBatches:
         self._model, self._limits, self._metrics = model, limits, metrics
         self._clock, self._wall = clock, wall
         self._label = f"{model.name}/{model.version}"
-        self._works: dict[str, _Work] = {}
+        self._works: dict[str, ScoreWork] = {}
         self._units: list[_Unit] = []
+        self._pass: _Pass | None = None
+        self._turns = 0  # the rank that was served last
         self._seconds_per_value: float | None = None
         self._out: list[Publication] = []
 
@@ -109,10 +83,12 @@ class ScoreBatches:
 
     @property
     def busy(self) -> bool:
-        return bool(self._units)
+        return bool(self._units) or self._pass is not None
 
     def due(self) -> float:
-        """Seconds until a pass should run; 0 where one is full or has waited long enough."""
+        """Seconds until a pass should run; 0 where one is under way, full or has waited enough."""
+        if self._pass is not None:
+            return 0.0
         if not self._units:
             return float("inf")
         if len(self._units) >= self._limits.score_items:
@@ -129,7 +105,7 @@ class ScoreBatches:
         """Take a job in; it fails at once where its items do not fit the model."""
         job, now = delivery.job, self._clock()
         try:
-            work = _Work(self._model, delivery, now)
+            work = ScoreWork(self._model, delivery, now)
         except Exception as error:
             self._log(error, job.id)
             self._out.append(Publication(job.id, delivery.attempt, "failed", failure(error)))
@@ -139,7 +115,7 @@ class ScoreBatches:
         for index, code in enumerate(work.codes):
             shapes = tuple(None if row is None else row.shape[1:] for row in work.rows)
             key = (job.priority, code.shape, shapes, work.layer, work.request.order)
-            self._units.append(_Unit(work, index, key, now))
+            self._units.append(_Unit(work, index, key, now, self._turns + 1 + index))
 
     def forget(self, jobs: Collection[str]) -> None:
         """Let go of jobs that another worker has taken over."""
@@ -160,26 +136,41 @@ class ScoreBatches:
             self._end(work, work.publication("failed", failure(error)))
 
     def turn(self, budget: float) -> None:
-        """Score one pass of about `budget` seconds: the best priority's oldest item leads it."""
+        """Score for about `budget` seconds: go on with a pass, or begin one."""
         self._expire()
-        if not self._units:
+        if self._pass is None:
+            if not self._units:
+                return
+            self._pass = self._next(budget)
+        current, before = self._pass, self._clock()
+        try:
+            next(current.parts)
+            while self._clock() - before < budget:
+                next(current.parts)
+        except StopIteration as end:
+            self._pass = None
+            self._finish(current.units, end.value)
+        except Exception as error:
+            self._pass = None
+            self._alone(current.units, error)
             return
-        lead = min(self._units, key=lambda unit: (unit.key[0], unit.since))
-        alike = [unit for unit in self._units if unit.key == lead.key]
+        current.seconds += self._clock() - before
+        if self._pass is None:
+            values = sum(unit.work.codes[unit.index].numel() for unit in current.units)
+            self._seconds_per_value = current.seconds / values
+
+    def _next(self, budget: float) -> _Pass:
+        """The best priority's next item leads; others of its shape go with it."""
+        lead = min(self._units, key=lambda unit: (unit.key[0], unit.rank, unit.since))
+        alike = sorted((u for u in self._units if u.key == lead.key), key=lambda unit: unit.rank)
         chosen = alike[: self._fitting(lead, budget)]
+        self._turns = max(self._turns, lead.rank)
         taken = set(map(id, chosen))
         self._units = [unit for unit in self._units if id(unit) not in taken]
         for unit in chosen:
             self._start(unit.work)
         self._metrics.batch_size.labels(self._label, "score").observe(len(chosen))
-        before = self._clock()
-        try:
-            self._finish(chosen, self._score(chosen))
-        except Exception as error:
-            self._alone(chosen, error)
-            return
-        values = len(chosen) * lead.work.codes[lead.index].numel()
-        self._seconds_per_value = (self._clock() - before) / values
+        return _Pass(chosen, self._parts(chosen))
 
     def _fitting(self, lead: _Unit, budget: float) -> int:
         if self._seconds_per_value is None:
@@ -187,7 +178,7 @@ class ScoreBatches:
         each = self._seconds_per_value * lead.work.codes[lead.index].numel()
         return max(1, min(self._limits.score_items, int(budget / max(each, 1e-9))))
 
-    def _start(self, work: _Work) -> None:
+    def _start(self, work: ScoreWork) -> None:
         if work.started is None:
             work.started = self._clock()
             if not work.told:
@@ -196,7 +187,7 @@ class ScoreBatches:
                 self._out.append(work.publication("started", {"model": self._label}))
                 work.told = True
 
-    def _score(self, units: Sequence[_Unit]) -> Sequence[Score | Vector]:
+    def _parts(self, units: Sequence[_Unit]) -> Generator[None, None, Sequence[Score | Vector]]:
         codes = torch.stack([unit.work.codes[unit.index] for unit in units])
         rows = [unit.work.row(unit.index) for unit in units]
         joined: list[torch.Tensor | None] = []
@@ -205,32 +196,18 @@ class ScoreBatches:
             joined.append(torch.cat(there) if there else None)
         layer = units[0].work.layer
         if layer is None:
-            order = units[0].work.request.order
-            return self._model.under(order).score_rows(codes, joined)
+            model = self._model.under(units[0].work.request.order)
+            nats = yield from model.scorer.marginal_parts(codes, joined)
+            return model.scores_of(nats, joined)
         given = [row for row in joined if row is not None]  # all: a label is never summed out here
         return list(self._model.embed_rows(codes, given, layer).astype(np.float64))
 
     def _finish(self, units: Sequence[_Unit], found: Sequence[Score | Vector]) -> None:
         for unit, score in zip(units, found, strict=True):
-            if not isinstance(score, Score):
-                size = unit.work.codes[unit.index].numel()
-                unit.work.results[unit.index] = {"layer": unit.work.layer, "dimensions": size}
-                unit.work.maps[unit.index] = score
-                self._metrics.dimensions.labels(self._label).inc(size)
-                if unit.work.done:
-                    self._complete(unit.work)
-                continue
-            unit.work.results[unit.index] = {
-                "log_prob": score.log_prob,
-                "bits_per_dim": score.bits_per_dim,
-                "dimensions": score.dimensions,
-                "percentile": score.percentile,
-                "reference_n": score.reference_n,
-                "marginalised": score.marginalised,
-            }
-            if unit.work.request.per_dim:
-                unit.work.maps[unit.index] = score.per_dim  # [S, C]
-            self._metrics.dimensions.labels(self._label).inc(score.dimensions)
+            if self._works.get(unit.work.job.id) is not unit.work:
+                continue  # it has left meanwhile
+            size = unit.work.record(unit.index, score)
+            self._metrics.dimensions.labels(self._label).inc(size)
             if unit.work.done:
                 self._complete(unit.work)
 
@@ -239,30 +216,17 @@ class ScoreBatches:
             if unit.work.job.id not in self._works:
                 continue
             try:
-                self._finish([unit], self._score([unit]))
+                self._finish([unit], run_through(self._parts([unit])))
             except Exception as own:
                 self._log(own, unit.work.job.id)
                 unit.work.results[unit.index] = {"error": failure(own)}
                 if unit.work.done:
                     self._complete(unit.work)
 
-    def _complete(self, work: _Work) -> None:
+    def _complete(self, work: ScoreWork) -> None:
         seconds = self._clock() - (work.started or work.pulled)
         self._metrics.score.labels(self._label).observe(seconds)
-        errors = [result["error"] for result in work.results if result and "error" in result]
-        if len(errors) == len(work.results):
-            self._end(work, work.publication("failed", errors[0]))
-            return
-        payload = b""
-        if work.request.per_dim or work.request.embed:
-            width = next((found.size for found in work.maps if found is not None), 0)
-            payload = b"".join(
-                (np.full(code.numel() if work.layer is None else width, np.nan)
-                 if found is None else found).astype("<f8").tobytes()
-                for found, code in zip(work.maps, work.codes, strict=True)
-            )  # fmt: skip
-        data = {"scores": work.results, "seconds": seconds}
-        self._end(work, work.publication("done", data, payload))
+        self._end(work, work.last(seconds))
 
     def _expire(self) -> None:
         now = self._wall()
@@ -272,11 +236,15 @@ class ScoreBatches:
                 why = refusal(504, "Deadline passed", "no turn in time", ("timeout_seconds",))
                 self._end(work, work.publication("failed", why))
 
-    def _leave(self, work: _Work) -> None:
+    def _leave(self, work: ScoreWork) -> None:
         del self._works[work.job.id]
         self._units = [unit for unit in self._units if unit.work is not work]
+        if self._pass is not None and all(
+            self._works.get(unit.work.job.id) is not unit.work for unit in self._pass.units
+        ):
+            self._pass = None
 
-    def _end(self, work: _Work, last: Publication) -> None:
+    def _end(self, work: ScoreWork, last: Publication) -> None:
         self._leave(work)
         self._out.append(last)
         self._metrics.finished.labels(self._label, last.event).inc()

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ancestral.likelihoods.noise import uniforms
 from ancestral.runtimes.base import Advance, Runtime, SlotRequest
+from ancestral.runtimes.long_items import Parts, run_through
 
 CHOICE_SITE = 2**64 - 1  # where the noise that chooses a member lies: no item has as many sites
 
@@ -25,9 +26,9 @@ CHOICE_SITE = 2**64 - 1  # where the noise that chooses a member lies: no item h
 class ItemScorer(Protocol):
     """See `runtimes.scorer.Scorer`."""
 
-    def per_dim(self, codes: Tensor, conditions: Sequence[Tensor] = ()) -> Tensor: ...
+    def parts(self, codes: Tensor, conditions: Sequence[Tensor] = ()) -> Parts: ...
 
-    def marginal(self, codes: Tensor, conditions: Sequence[Tensor | None] = ()) -> Tensor: ...
+    def marginal_parts(self, codes: Tensor, conditions: Sequence[Tensor | None] = ()) -> Parts: ...
 
 
 class EnsembleScorer:
@@ -38,11 +39,25 @@ class EnsembleScorer:
 
     def per_dim(self, codes: Tensor, conditions: Sequence[Tensor] = ()) -> Tensor:
         """Nats of every dimension, [B, S, C] float64; their sum is the mixture's log p."""
-        return mixed([member.per_dim(codes, conditions) for member in self._members])
+        return run_through(self.parts(codes, conditions))
+
+    def parts(self, codes: Tensor, conditions: Sequence[Tensor] = ()) -> Parts:
+        """The same with pauses."""
+        maps = []
+        for member in self._members:
+            maps.append((yield from member.parts(codes, conditions)))
+        return mixed(maps)
 
     def marginal(self, codes: Tensor, conditions: Sequence[Tensor | None] = ()) -> Tensor:
         """The same with the labels given as None summed out, under each member."""
-        return mixed([member.marginal(codes, conditions) for member in self._members])
+        return run_through(self.marginal_parts(codes, conditions))
+
+    def marginal_parts(self, codes: Tensor, conditions: Sequence[Tensor | None] = ()) -> Parts:
+        """The same with pauses."""
+        maps = []
+        for member in self._members:
+            maps.append((yield from member.marginal_parts(codes, conditions)))
+        return mixed(maps)
 
 
 def mixed(maps: Sequence[Tensor]) -> Tensor:

@@ -1,4 +1,9 @@
-"""Score finished items: one teacher-forced pass, the likelihood summed in float64."""
+"""Score finished items: one teacher-forced pass, the likelihood summed in float64.
+
+Memory is bounded: a batch is cut into passes, a long item into windows (`runtimes.long_items`), and
+the likelihood into runs of sites. How much a pass takes is measured on a small one. Between passes
+the work can pause (`parts`), so that others have their turn.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +19,14 @@ import torch.nn.functional as F
 from ancestral.likelihoods.entropy import entropy
 from ancestral.models.data import ConditionSpec, whole_frames
 from ancestral.models.network import Network
+from ancestral.runtimes.appetite import peak_bytes
+from ancestral.runtimes.derive import random_condition
 from ancestral.runtimes.ensemble import EnsembleScorer
+from ancestral.runtimes.long_items import LongItems, Parts, run_through, windowed
 
+MEASURED_SITES = 256  # of an item of open length whose pass is measured
 MAX_BATCH = 256  # beyond it a pass gains nothing
-PARAMS_BYTES = 256 << 20  # float32 parameters held of one pass
+PASS_BYTES = 512 << 20  # of activations in one pass
 LIKELIHOOD_BYTES = 64 << 20  # float64 working set of the likelihood, of which it holds about four
 
 Measure = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # [.., D, P], [.., C] -> [.., C]
@@ -36,7 +45,10 @@ class Scorer:
         *,
         order: npt.NDArray[np.int64] | None = None,
         device: torch.device | str = "cpu",
+        long_items: LongItems | None = None,
     ) -> None:
+        self._long_items = long_items
+        self._measured: tuple[int, int, int] | None = None  # sites, bytes of half of them, bytes
         self._network = network.to(device).eval()
         self._specs = tuple(conditions)
         self._order = None if order is None else torch.from_numpy(order)
@@ -46,9 +58,12 @@ class Scorer:
         """Nats of every dimension, [B, S, C] float64 on the CPU.
 
         codes: [B, *shape] in data units; conditions: each with B rows, or one row for all.
-        Memory is bounded: the batch is cut into passes, and their parameters into runs of sites.
         """
-        return self._measured(codes, conditions, self._network.likelihood.log_prob)
+        return run_through(self.parts(codes, conditions))
+
+    def parts(self, codes: torch.Tensor, conditions: Sequence[torch.Tensor] = ()) -> Parts:
+        """The same with pauses."""
+        return self._parts(codes, conditions, None)
 
     def entropy(self, codes: torch.Tensor, conditions: Sequence[torch.Tensor] = ()) -> torch.Tensor:
         """Nats of entropy of every dimension given those before it, [B, S, C] as `per_dim`."""
@@ -57,11 +72,12 @@ class Scorer:
         def measure(params: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
             return entropy(network.likelihood, params, values, network.data.levels)
 
-        return self._measured(codes, conditions, measure)
+        return run_through(self._parts(codes, conditions, measure))
 
-    def _measured(
-        self, codes: torch.Tensor, conditions: Sequence[torch.Tensor], measure: Measure
-    ) -> torch.Tensor:
+    def _parts(
+        self, codes: torch.Tensor, conditions: Sequence[torch.Tensor], measure: Measure | None
+    ) -> Parts:
+        """What `measure` says of the params and values: log p where there is none."""
         batch = len(codes)
         if batch == 0:
             raise ValueError("there is nothing to score: the batch is empty")
@@ -69,26 +85,87 @@ class Scorer:
             if len(condition) not in (1, batch):
                 raise ValueError(f"{batch} items, but a condition has {len(condition)} rows")
         values = self._network.data.to_sites(codes)
-        sites, dims = values.shape[1:]
-        likelihood = self._network.likelihood
-        vectors = 1 if likelihood.joint else dims
-        item_bytes = 4 * sites * vectors * likelihood.n_params
-        chunk = max(1, min(MAX_BATCH, PARAMS_BYTES // item_bytes))
+        each = self._item_bytes(values.shape[1], conditions)
+        chunk = max(1, min(MAX_BATCH, PASS_BYTES // each))
         passes = []
         for first in range(0, batch, chunk):
             rows = slice(first, first + chunk)
             some = [c.expand(batch, *c.shape[1:])[rows] for c in conditions]
-            passes.append(self._one_pass(codes[rows], values[rows], some, measure))
+            if each > PASS_BYTES and not self._network.data.shape:
+                passes.append((yield from self._long(codes[rows], values[rows], some, measure)))
+            else:
+                passes.append(self._one_pass(codes[rows], values[rows], some, measure))
+            if first + chunk < batch:
+                yield
         return torch.cat(passes)
+
+    def _long(
+        self,
+        codes: torch.Tensor,
+        values: torch.Tensor,
+        conditions: Sequence[torch.Tensor],
+        measure: Measure | None,
+    ) -> Parts:
+        """One item that is too long for a pass, in the way that its program allows."""
+        long_items = self._long_items
+        if long_items is None or not long_items.derived:
+            return self._one_pass(codes, values, conditions, measure)
+        overlap = long_items.reach
+        size = 0 if overlap is None else self._fitting() - overlap
+        if overlap is None or size < overlap:  # shorter windows would mostly overlap
+            if measure is None:
+                return (yield from long_items.stepped(values, conditions))
+            return self._one_pass(codes, values, conditions, measure)
+
+        def run(sites: slice) -> torch.Tensor:
+            return self._one_pass(codes[:, sites], values[:, sites], conditions, measure)
+
+        return (yield from windowed(run, values.shape[1], size, overlap))
+
+    def _item_bytes(self, sites: int, conditions: Sequence[torch.Tensor]) -> int:
+        """Memory of a pass over one item, by one of a short item where it may be of any length."""
+        open_ended = not self._network.data.shape
+        if self._measured is None:
+            small = min(sites, MEASURED_SITES) if open_ended else sites
+            half = max(1, small // 2) if open_ended else sites
+            taken = [self._measure(length, conditions) for length in (half, small)]
+            self._measured = (small, taken[0], taken[1])
+        small, _, most = self._measured
+        return max(1, math.ceil(most * math.pow(sites / small, self._power)))
+
+    @property
+    def _power(self) -> float:
+        """Of the length that memory grows by: 1 for convolutions, up to 2 for attention."""
+        assert self._measured is not None
+        _, half, whole = self._measured
+        return max(1.0, math.log2(max(whole, 1) / max(half, 1)))
+
+    def _fitting(self) -> int:
+        """The longest item that one pass has memory for."""
+        assert self._measured is not None
+        small, _, most = self._measured
+        return math.floor(small * math.pow(PASS_BYTES / most, 1 / self._power))
+
+    def _measure(self, sites: int, conditions: Sequence[torch.Tensor]) -> int:
+        network = self._network
+        kind = torch.int64 if network.likelihood.discrete else torch.float32
+        codes = torch.zeros((1, *(network.data.shape or (sites,))), dtype=kind)
+        rows = [row[:1] for row in conditions]
+        for i, spec in enumerate(self._specs):
+            if spec.kind == "series":  # as long as the item
+                rows[i] = random_condition(spec, network, sites).float()
+        values = network.data.to_sites(codes)
+        return peak_bytes(lambda: self._one_pass(codes, values, rows, None))
 
     def _one_pass(
         self,
         codes: torch.Tensor,
         values: torch.Tensor,
         conditions: Sequence[torch.Tensor],
-        measure: Measure,
+        measure: Measure | None,
     ) -> torch.Tensor:
         network, device = self._network, self._device
+        measure = measure or network.likelihood.log_prob
         with torch.inference_mode():
             beyond = 0  # sites after the end that the last value of a series reaches
             if not network.data.shape:
@@ -111,9 +188,17 @@ class Scorer:
     ) -> torch.Tensor:
         """Nats with the labels given as None summed out under their prior: [B, S, C] float64.
 
+        Raises ValueError where a missing condition is not a label.
+        """
+        return run_through(self.marginal_parts(codes, conditions))
+
+    def marginal_parts(
+        self, codes: torch.Tensor, conditions: Sequence[torch.Tensor | None] = ()
+    ) -> Parts:
+        """The same with pauses.
+
         The map is the chain rule of the mixture: in generation order, the difference of
         logsumexp_k(log π_k + cumulative log p_k). Its sum is log Σ_k π_k p(x | k).
-        Raises ValueError where a missing condition is not a label.
         """
         missing = [i for i, condition in enumerate(conditions) if condition is None]
         for i in missing:
@@ -133,7 +218,9 @@ class Scorer:
                 torch.tensor([chosen[i]]) if condition is None else condition
                 for i, condition in enumerate(conditions)
             ]
-            nats = self._by_rank(self.per_dim(codes, full))
+            if mixture is not None:
+                yield
+            nats = self._by_rank((yield from self.parts(codes, full)))
             cumulative = math.log(weight) + nats.flatten(1).cumsum(1)
             mixture = cumulative if mixture is None else torch.logaddexp(mixture, cumulative)
         if mixture is None:
@@ -152,10 +239,11 @@ def scorer_of(
     network: Network,
     conditions: Sequence[ConditionSpec] = (),
     order: npt.NDArray[np.int64] | None = None,
+    long_items: LongItems | None = None,
 ) -> Scorer | EnsembleScorer:
     """What scores a network: alone, or as the mean of the likelihoods under its orders."""
     if not network.orders:
-        return Scorer(network, conditions, order=order)
+        return Scorer(network, conditions, order=order, long_items=long_items)
     return EnsembleScorer(
         [
             Scorer(network.for_order(name), conditions, order=positions)
