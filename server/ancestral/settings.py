@@ -89,6 +89,9 @@ class Settings:
     weights: Weights = _setting(
         "", "weights are rounded to `float32`, `bf16` or `int8`; as each package says where empty"
     )
+    cores: int = _setting(
+        1, "threads that the native runtime splits a running batch over; values are the same", gt=0
+    )
     slots: int = _setting(
         32, "the most sequences in one model's running batch; memory may allow fewer", gt=0
     )

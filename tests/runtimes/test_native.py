@@ -10,6 +10,7 @@ import torch
 from tests.causal import drawn
 
 from ancestral.compile import Program, compile_network
+from ancestral.engine.runtimes import new_runtime
 from ancestral.likelihoods import Categorical, from_config
 from ancestral.models import ConditionSpec, DataSpec, Network, build
 from ancestral.runtimes.base import Sampling, SlotRequest
@@ -122,6 +123,22 @@ def test_a_slots_bits_do_not_depend_on_the_batch(name: str) -> None:
         found = {advance.slot: advance for advance in runtime.step(sites)}[slots[1]]
         np.testing.assert_array_equal(found.values, wanted.values)
         np.testing.assert_array_equal(found.log_prob, wanted.log_prob)
+
+
+@pytest.mark.parametrize("name", ["colour", "lstm"])
+def test_a_slots_bits_do_not_depend_on_the_cores(name: str) -> None:
+    net, program, sites = case(name)
+    found = []
+    for cores in (1, 2, 3):
+        runtime = new_runtime("native", program, net, 5, None, cores)
+        for item in range(5):
+            runtime.open(SlotRequest(seed=3, item=item, sites=sites))
+        found.append(runtime.step(sites))
+        assert runtime.name == "native"
+    for spread in found[1:]:
+        for wanted, advance in zip(found[0], spread, strict=True):
+            np.testing.assert_array_equal(advance.values, wanted.values)
+            np.testing.assert_array_equal(advance.log_prob, wanted.log_prob)
 
 
 @pytest.mark.parametrize("name", ["wavenet", "pixelcnn", "gpt", "lstm", "made"])

@@ -60,7 +60,7 @@ def measure(
         codes = _items(model, batch, length)
         for kind in kinds:
             forward, scorer = _score(model, codes, conditions, clock)
-            runtime = _warm(model, kind, batch, length, conditions)
+            runtime = _warm(model, kind, batch, length, conditions, machine.threads)
             requests = [
                 SlotRequest(seed=seed, item=item, sites=length, conditions=conditions)
                 for item in range(batch)
@@ -124,10 +124,15 @@ def sample(
 
 
 def _warm(
-    model: Model, kind: str, batch: int, sites: int, conditions: tuple[torch.Tensor, ...]
+    model: Model,
+    kind: str,
+    batch: int,
+    sites: int,
+    conditions: tuple[torch.Tensor, ...],
+    cores: int,
 ) -> Runtime:
     """A runtime that has drawn a site: what is compiled on first use has been."""
-    runtime = model.new_runtime(batch, cast(RuntimeKind, kind))
+    runtime = model.new_runtime(batch, cast(RuntimeKind, kind), cores)
     slot = runtime.open(SlotRequest(seed=1, item=0, sites=sites, conditions=conditions))
     runtime.step(1)
     runtime.close(slot)

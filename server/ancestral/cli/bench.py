@@ -68,7 +68,9 @@ def models_(
         float, typer.Option(min=0.01, help="Sampling is timed so long; the rest is multiplied up.")
     ] = 5.0,
     weights: WeightsOption = None,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = 1,
+    threads: Annotated[
+        int, typer.Option(min=1, help="Threads of torch and of the native runtime.")
+    ] = 1,
     clock: Annotated[
         str,
         typer.Option(help="wall, or cpu: processor time, where others use the machine."),

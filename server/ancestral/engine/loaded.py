@@ -30,8 +30,11 @@ class Loaded:
     An ensemble over orders has one of its own kind for each, in `members`.
     """
 
-    def __init__(self, package: Package, runtime: str | None = None) -> None:
+    def __init__(
+        self, package: Package, runtime: str | None = None, cores: int | None = None
+    ) -> None:
         self.package = package
+        self.cores = cores or Settings.from_env().cores
         self.kind = runtime_kind(runtime or Settings.from_env().runtime)
         self.manifest = package.manifest
         self.name: str = package.manifest.name
@@ -55,7 +58,7 @@ class Loaded:
     def members(self) -> tuple[Self, ...]:
         """Of an ensemble: itself under each of its orders, in the manifest's order."""
         each = map(self.package.for_order, self.manifest.orders)
-        return tuple(type(self)(package, self.kind) for package in each)
+        return tuple(type(self)(package, self.kind, self.cores) for package in each)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}/{self.version}: {self.data}>"
@@ -128,13 +131,16 @@ class Loaded:
             return self.members[0].stands_in(kind)
         return runtime_of(kind, self.program, self.network)
 
-    def new_runtime(self, slots: int, kind: RuntimeKind | None = None) -> Runtime:
-        """A runtime with its own running batch; `kind` overrides the model's own."""
+    def new_runtime(
+        self, slots: int, kind: RuntimeKind | None = None, cores: int | None = None
+    ) -> Runtime:
+        """A runtime with its own running batch; `kind` and `cores` override the model's own."""
         if self.members:
-            return EnsembleRuntime(slots, [partial(m.new_runtime, kind=kind) for m in self.members])
+            makers = [partial(m.new_runtime, kind=kind, cores=cores) for m in self.members]
+            return EnsembleRuntime(slots, makers)
         kind = self.kind if kind is None else kind
         program = None if kind == "naive" else self.program
-        return new_runtime(kind, program, self.network, slots, self.order)
+        return new_runtime(kind, program, self.network, slots, self.order, cores or self.cores)
 
     @property
     def weights(self) -> str:

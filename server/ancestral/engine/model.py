@@ -33,12 +33,14 @@ def load(
     version: int | None = None,
     runtime: str | None = None,
     weights: str | None = None,
+    cores: int | None = None,
 ) -> Model:
     """The model NAME, NAME/VERSION or at a package's folder; `root` defaults to the settings'.
 
     `runtime` is what samples where a program has been derived and it has all that the program
-    needs; `weights` what its matrices are rounded to, for sampling and scoring alike. Both default
-    to the settings', `weights` then to the package's own.
+    needs; `weights` what its matrices are rounded to, for sampling and scoring alike; `cores` how
+    many threads share a running batch. All default to the settings', `weights` then to the
+    package's own.
 
     Raises PackageError naming the file at fault.
     """
@@ -47,7 +49,7 @@ def load(
     if root is not None or not (path / "model.json").is_file():
         folder = given.models if root is None else Path(root)
         path = find(str(name_or_path), folder, version)
-    return Model(load_package(path, cast(Precision, given.weights) or None), runtime)
+    return Model(load_package(path, cast(Precision, given.weights) or None), runtime, cores)
 
 
 class Model(Addressed):

@@ -63,7 +63,8 @@ def new_worker(
     ahead = preloaded(settings, served)
     return Worker(
         queue,
-        loader or package_loader(settings.models, settings.runtime, settings.weights),
+        loader
+        or package_loader(settings.models, settings.runtime, settings.weights, settings.cores),
         WorkerMetrics(registry),
         limits(settings),
         preload=ahead,

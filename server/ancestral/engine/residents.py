@@ -52,11 +52,13 @@ class Resident:
         return self.batch.busy or self.scores.busy
 
 
-def package_loader(root: Path, runtime: str | None = None, weights: str | None = None) -> Loader:
+def package_loader(
+    root: Path, runtime: str | None = None, weights: str | None = None, cores: int | None = None
+) -> Loader:
     """Load from a store and compile, so that the first request does not wait for it."""
 
     def read(label: str) -> Model:
-        model = load(label, root, runtime=runtime, weights=weights)
+        model = load(label, root, runtime=runtime, weights=weights, cores=cores)
         model.prepare()
         logger.info("loaded %s as %s", label, model.fingerprint)
         return model

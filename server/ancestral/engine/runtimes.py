@@ -7,6 +7,7 @@ naive re-runs the forward pass for every site and needs no program.
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from ancestral.models.network import Network
 from ancestral.runtimes.base import Runtime
 from ancestral.runtimes.naive import NaiveRuntime
 from ancestral.runtimes.reference import ReferenceRuntime
+from ancestral.runtimes.spread import SpreadRuntime
 
 RuntimeKind = Literal["native", "reference", "naive"]
 
@@ -42,8 +44,9 @@ def new_runtime(
     network: Network,
     slots: int,
     order: npt.NDArray[np.int64] | None,
+    cores: int = 1,
 ) -> Runtime:
-    """A runtime of that kind with an empty running batch.
+    """A runtime of that kind with an empty running batch, native ones spread over `cores`.
 
     Without a program it is naive; where native lacks an operation it is the reference, and the log
     says which. The runtime's `name` says which it became.
@@ -56,6 +59,8 @@ def new_runtime(
         from ancestral.runtimes.native.runtime import NativeRuntime
 
         try:
+            if min(cores, slots) > 1:
+                return SpreadRuntime(slots, cores, partial(NativeRuntime, program, network))
             return NativeRuntime(program, network, slots)
         except Unsupported as reason:
             log.info("sampling by the reference runtime: native has no rule for %s", reason)
