@@ -20,7 +20,7 @@ from pydantic.dataclasses import dataclass
 from pydantic_core import ErrorDetails
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ancestral"
-Runtime = Literal["native", "reference", "naive"]
+Runtime = Literal["native", "onnx", "reference", "naive"]
 Weights = Literal["", "float32", "bf16", "int8"]
 RUNTIMES: tuple[str, ...] = get_args(Runtime)
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,7 +85,9 @@ class Settings:
     drain_seconds: float = _setting(
         25.0, "what runs may finish, when a process is asked to stop; then it is handed over", gt=0
     )
-    runtime: Runtime = _setting("reference", "what samples: `native`, `reference` or `naive`")
+    runtime: Runtime = _setting(
+        "reference", "what samples: `native`, `onnx`, `reference` or `naive`"
+    )
     weights: Weights = _setting(
         "", "weights are rounded to `float32`, `bf16` or `int8`; as each package says where empty"
     )

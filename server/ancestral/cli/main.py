@@ -12,6 +12,7 @@ from ancestral.cli import (
     bench,
     doctor,
     embed,
+    export,
     imports,
     keys,
     models,
@@ -58,6 +59,7 @@ app.command()(batch.batch)
 app.command()(train.train)
 app.command()(train.calibrate)
 app.command("import")(imports.import_)
+app.command()(export.export)
 app.command()(verify.verify)
 app.command()(doctor.doctor)
 app.add_typer(bench.app, name="bench")

@@ -38,7 +38,7 @@ RuntimeOption = Annotated[
     typer.Option(
         "--runtime",
         metavar="NAME",
-        help="native, reference or naive; the next of them where one does not know a model.",
+        help="native, onnx, reference or naive; the next of them where one does not know a model.",
         autocompletion=runtimes,
     ),
 ]

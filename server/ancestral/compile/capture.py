@@ -27,7 +27,7 @@ from ancestral.compile.whole import ATEN, canonical, recurrences_whole
 
 Inputs = tuple[torch.Tensor, ...]
 
-_TRACING = threading.RLock()  # torch's tracers, and what they replace, are one per process
+TRACING = threading.RLock()  # torch's tracers, and what they replace, are one per process
 _LONG = 400  # operators of a forward pass beyond which it is traced at batch one
 # The length that tracing may assume, for a shift by k asks that time − k is not 1. The graph holds
 # for shorter items as well.
@@ -50,7 +50,7 @@ def capture(
     was_training = module.training
     module.eval()
     try:
-        with _TRACING, warnings.catch_warnings(), torch.no_grad(), recurrences_whole():
+        with TRACING, warnings.catch_warnings(), torch.no_grad(), recurrences_whole():
             warnings.simplefilter("ignore")
             try:
                 if _only_batch(dynamic) and _operators(module, example) > _LONG:

@@ -19,18 +19,23 @@ def digest(network: Network) -> str:
     return found.hexdigest()[:12]
 
 
-PRECISION = {"native": "float32", "reference": "float64", "naive": "float64"}
+PRECISION = {"native": "float32", "onnx": "float32", "reference": "float64", "naive": "float64"}
 
 
 def fingerprint(package: str, weights: str, runtime: str) -> str:
     """One line; `package` is NAME/VERSION. Sampling runs on the CPU.
 
-    The native runtime's rounding follows from its own sources, the others' from torch.
+    The native runtime's rounding follows from its own sources, the others' from the libraries that
+    compute.
     """
     if runtime == "native":
         from ancestral.runtimes.native import VERSION
 
         engine = f"native-{VERSION}"
+    elif runtime == "onnx":
+        import onnxruntime
+
+        engine = f"onnxruntime-{onnxruntime.__version__}"
     else:
         engine = f"{runtime}-torch-{torch.__version__}"
     return f"{package}:{weights} compiler-{COMPILER_VERSION} {engine} {PRECISION[runtime]} cpu"

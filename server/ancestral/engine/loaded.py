@@ -16,9 +16,9 @@ from ancestral.engine.length import sites_of
 from ancestral.engine.runtimes import RuntimeKind, new_runtime, runtime_kind, runtime_of
 from ancestral.runtimes.base import Runtime
 from ancestral.runtimes.derive import derive
-from ancestral.runtimes.ensemble import EnsembleRuntime
+from ancestral.runtimes.ensemble import EnsembleRuntime, EnsembleScorer
 from ancestral.runtimes.long_items import LongItems
-from ancestral.runtimes.scorer import scorer_of
+from ancestral.runtimes.scorer import Scorer, scorer_of
 from ancestral.settings import Settings
 from ancestral.store.graph_cache import CachedTracing, library
 from ancestral.store.package import Package
@@ -44,21 +44,37 @@ class Loaded:
         self.network = package.network.eval()
         self.conditions = package.conditions
         self.order = package.order
-        long_items = LongItems(lambda: self.program, lambda: self.new_runtime(1))
-        self.scorer = scorer_of(self.network, self.conditions, self.order, long_items)
         reference = package.manifest.reference
         self._reference = np.array(() if reference is None else reference.scores)
         self._lock = threading.Lock()
         self._program: compiler.Program | None = None
         self._fallback_reason: str | None = None
         self._digest: str | None = None
-        _ = self.members  # now, while no thread shares it
+        _ = self.members, self.scorer  # now, while no thread shares them
 
     @cached_property
     def members(self) -> tuple[Self, ...]:
         """Of an ensemble: itself under each of its orders, in the manifest's order."""
         each = map(self.package.for_order, self.manifest.orders)
         return tuple(type(self)(package, self.kind, self.cores) for package in each)
+
+    @cached_property
+    def scorer(self) -> Scorer | EnsembleScorer:
+        """What scores: torch, or ONNX Runtime where that is what samples, too."""
+        long_items = LongItems(lambda: self.program, lambda: self.new_runtime(1))
+        if self.kind != "onnx":
+            return scorer_of(self.network, self.conditions, self.order, long_items)
+        if self.members:
+            return EnsembleScorer([member.scorer for member in self.members])
+        from ancestral.runtimes.onnx.scorer import OnnxScorer
+
+        return OnnxScorer(
+            lambda: self.program,
+            self.network,
+            self.conditions,
+            order=self.order,
+            long_items=long_items,
+        )
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}/{self.version}: {self.data}>"
@@ -97,6 +113,7 @@ class Loaded:
         """Compile what samples, under every order, so that no request waits for it."""
         for model in self.members or (self,):
             _ = model.program
+            model.scorer.prepare()
 
     def _tracing(self) -> CachedTracing:
         """Where the graph is kept: one entry for each version and order of a package."""

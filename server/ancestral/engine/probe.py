@@ -22,6 +22,7 @@ from ancestral.runtimes.base import Sampling, SlotRequest, Values
 
 FLOAT64_LIMIT = 1e-10  # of the params' scale
 FLOAT32_LIMIT = 1e-4
+FLOAT32_KINDS = ("native", "onnx")
 HOT = 100.0  # temperature at which draws are about even
 NAIVE_SITES = 16  # drawn by the naive runtime, behind a known prefix: each costs a forward pass
 
@@ -42,7 +43,7 @@ class Probe:
 
     def __init__(self, model: Model, kind: RuntimeKind, sites: int) -> None:
         self.model = model
-        self.kind = model.stands_in(kind) if kind == "native" else kind
+        self.kind = model.stands_in(kind) if kind in FLOAT32_KINDS else kind
         self.sites = sites
         self.naive = kind == "naive" or not model.derived
         drawn = min(NAIVE_SITES, sites) if self.naive else sites
@@ -73,7 +74,7 @@ class Probe:
 
     def _nats_limit(self, nats: npt.NDArray[np.float64]) -> float:
         """By the precision that the runtime computes in."""
-        limit = FLOAT32_LIMIT if self.kind == "native" else FLOAT64_LIMIT
+        limit = FLOAT32_LIMIT if self.kind in FLOAT32_KINDS else FLOAT64_LIMIT
         return limit * max(1.0, float(np.abs(nats).max()))
 
     def one_likelihood(self, alone: Drawn) -> Iterator[Check]:
@@ -144,7 +145,7 @@ class Probe:
         request = self.request(seed=1, item=1)
         given = self.alone(replace(request, known=alone.values, known_mask=mask))
         replayed = self.alone(replace(request, replay=alone.values[:met]))
-        near = FLOAT32_LIMIT if self.kind == "native" else FLOAT64_LIMIT
+        near = FLOAT32_LIMIT if self.kind in FLOAT32_KINDS else FLOAT64_LIMIT
         differing = _differing(given.values, alone.values, near)
         exact = bool((replayed.values == alone.values).all()) and bool(
             (replayed.log_prob == alone.log_prob).all()

@@ -1,7 +1,8 @@
 """Which runtime samples a model: the one asked for, or the next that can.
 
-native runs a step program in compiled code, in float32; reference in torch operators, in float64;
-naive re-runs the forward pass for every site and needs no program.
+native runs a step program in compiled code, in float32; onnx by ONNX Runtime, in float32, and
+scores by it, too; reference in torch operators, in float64; naive re-runs the forward pass for
+every site and needs no program.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from ancestral.runtimes.naive import NaiveRuntime
 from ancestral.runtimes.reference import ReferenceRuntime
 from ancestral.runtimes.spread import SpreadRuntime
 
-RuntimeKind = Literal["native", "reference", "naive"]
+RuntimeKind = Literal["native", "onnx", "reference", "naive"]
 
 KINDS: dict[str, RuntimeKind] = {
     "native": "native",
+    "onnx": "onnx",
     "reference": "reference",
     "naive": "naive",
 }
@@ -48,8 +50,8 @@ def new_runtime(
 ) -> Runtime:
     """A runtime of that kind with an empty running batch, native ones spread over `cores`.
 
-    Without a program it is naive; where native lacks an operation it is the reference, and the log
-    says which. The runtime's `name` says which it became.
+    Without a program it is naive; where native or onnx lacks an operation it is the reference, and
+    the log says which. The runtime's `name` says which it became.
     """
     if program is None or kind == "naive":
         return NaiveRuntime(network, slots, order=order)
@@ -64,6 +66,14 @@ def new_runtime(
             return NativeRuntime(program, network, slots)
         except Unsupported as reason:
             log.info("sampling by the reference runtime: native has no rule for %s", reason)
+    if kind == "onnx":
+        from ancestral.runtimes.onnx.runtime import OnnxRuntime
+        from ancestral.runtimes.onnx.writer import Unwritten
+
+        try:
+            return OnnxRuntime(program, network, slots)
+        except Unwritten as reason:
+            log.info("sampling by the reference runtime: ONNX has no form of %s", reason)
     return ReferenceRuntime(program, network, slots)
 
 
@@ -75,4 +85,8 @@ def runtime_of(kind: RuntimeKind, program: Program | None, network: Network) -> 
         from ancestral.runtimes.native.runtime import unsupported
 
         return "reference" if unsupported(program, network) else "native"
+    if kind == "onnx":
+        from ancestral.runtimes.onnx.runtime import unsupported as unwritten
+
+        return "reference" if unwritten(program, network) else "onnx"
     return kind

@@ -27,7 +27,7 @@ from ancestral.engine.parity import (
     random_values,
     step_params,
 )
-from ancestral.engine.probe import FLOAT32_LIMIT, FLOAT64_LIMIT, Check, Probe
+from ancestral.engine.probe import FLOAT32_KINDS, FLOAT32_LIMIT, FLOAT64_LIMIT, Check, Probe
 from ancestral.engine.rounded import rounding
 from ancestral.engine.runtimes import RuntimeKind
 from ancestral.models.data import whole_frames
@@ -98,7 +98,7 @@ def run_checks(
             return
         yield _derived(program, model.fallback_reason)
         runtime = model.new_runtime(1, kind)
-        if program is not None and runtime.name == "native":
+        if program is not None and runtime.name in FLOAT32_KINDS:
             assert isinstance(runtime, ReferenceRuntime)
             yield _parity(model, program, length, torch.float32, FLOAT32_LIMIT, runtime.batch)
         elif program is not None:

@@ -6,6 +6,10 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
+Temperature = float | Tensor  # for all, or [..., 1]: each item's own
+Rank = int | Tensor
+Mass = float | Tensor
+
 
 @runtime_checkable
 class Likelihood(Protocol):
@@ -42,20 +46,22 @@ class Likelihood(Protocol):
         params: Tensor,
         u: Tensor,
         *,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
+        temperature: Temperature = 1.0,
+        top_k: Rank | None = None,
+        top_p: Mass | None = None,
     ) -> Tensor:
         """Values [..., C] by inverse CDF of uniforms u [..., C, 2] in (0, 1).
 
         u[..., 0] chooses the category or the component, u[..., 1] the value. Each kind documents
         what temperature means; 0 is the mode, or the mean of the likeliest component. `top_k` and
-        `top_p` cut discrete distributions. Raises ValueError where a kind has no such cut.
+        `top_p` cut discrete distributions. Each may be a tensor [..., 1], items with their own: of
+        cuts, the number of categories and 2 then cut nothing. Raises ValueError where a kind has no
+        such cut.
         """
         ...
 
 
-def refuse_cuts(name: str, top_k: int | None, top_p: float | None) -> None:
+def refuse_cuts(name: str, top_k: Rank | None, top_p: Mass | None) -> None:
     """Raise ValueError when a cut is asked of a likelihood that has no ranked categories."""
     for cut, value in (("top_k", top_k), ("top_p", top_p)):
         if value is not None:

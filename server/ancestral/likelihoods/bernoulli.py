@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ancestral.likelihoods.base import refuse_cuts
+from ancestral.likelihoods.base import Mass, Rank, Temperature, refuse_cuts
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,15 @@ class Bernoulli:
         params: Tensor,
         u: Tensor,
         *,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
+        temperature: Temperature = 1.0,
+        top_k: Rank | None = None,
+        top_p: Mass | None = None,
     ) -> Tensor:
         refuse_cuts(self.name, top_k, top_p)
         logit = params[..., 0]
+        if isinstance(temperature, Tensor):
+            even = torch.sigmoid(-logit / torch.where(temperature == 0, 1.0, temperature))
+            return torch.where(temperature == 0, logit > 0, u[..., 0] >= even).long()
         if temperature == 0:
             return (logit > 0).long()
         # the CDF steps from 0 to P(0) at zero, to 1 at one

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ancestral.likelihoods.base import check_count
+from ancestral.likelihoods.base import Mass, Rank, Temperature, check_count
 
 
 @dataclass(frozen=True)
@@ -38,22 +38,29 @@ class Categorical:
         params: Tensor,
         u: Tensor,
         *,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
+        temperature: Temperature = 1.0,
+        top_k: Rank | None = None,
+        top_p: Mass | None = None,
     ) -> Tensor:
-        if temperature == 0:
+        if not isinstance(temperature, Tensor) and temperature == 0:
             return params.argmax(-1)
         logits = cut(temper(params, temperature), top_k, top_p)
         return choose(logits, u[..., 0])
 
 
-def temper(logits: Tensor, temperature: float) -> Tensor:
+def temper(logits: Tensor, temperature: Temperature) -> Tensor:
     """Logits [..., K] over a temperature above 0, in float64, the largest moved to 0.
 
-    So no temperature, however small, overflows the largest.
+    So no temperature, however small, overflows the largest. Where a temperature of a tensor [...]
+    is 0, only the likeliest remains.
     """
-    return (logits - logits.amax(-1, keepdim=True)).double() / temperature
+    moved = (logits - logits.amax(-1, keepdim=True)).double()
+    if not isinstance(temperature, Tensor):
+        return moved / temperature
+    greedy, each = (temperature == 0).unsqueeze(-1), temperature.unsqueeze(-1)
+    code = torch.arange(logits.shape[-1], device=logits.device)
+    other = greedy & (code != logits.argmax(-1, keepdim=True))
+    return (moved / torch.where(greedy, 1.0, each)).masked_fill(other, -math.inf)
 
 
 def choose(logits: Tensor, u: Tensor) -> Tensor:
@@ -64,7 +71,7 @@ def choose(logits: Tensor, u: Tensor) -> Tensor:
     return index.clamp(max=logits.shape[-1] - 1)
 
 
-def cut(logits: Tensor, top_k: int | None, top_p: float | None) -> Tensor:
+def cut(logits: Tensor, top_k: Rank | None, top_p: Mass | None) -> Tensor:
     """Logits [..., K] with -inf outside the top_k likeliest and the nucleus of mass top_p.
 
     The nucleus is the smallest set of likeliest categories that holds top_p (Holtzman et al.
@@ -73,6 +80,8 @@ def cut(logits: Tensor, top_k: int | None, top_p: float | None) -> Tensor:
     """
     if top_k is None and top_p is None:
         return logits
+    if isinstance(top_k, Tensor) or isinstance(top_p, Tensor):
+        return _cut_each(logits, top_k, top_p)
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k must be at least 1, not {top_k}")
     if top_p is not None and not 0 < top_p <= 1:
@@ -86,3 +95,22 @@ def cut(logits: Tensor, top_k: int | None, top_p: float | None) -> Tensor:
         keep[..., 1:] &= mass[..., :-1] < top_p
     kept = torch.zeros_like(keep).scatter(-1, index, keep)
     return logits.masked_fill(~kept, -math.inf)
+
+
+def _cut_each(logits: Tensor, top_k: Rank | None, top_p: Mass | None) -> Tensor:
+    """The same with cuts [...] of the items' own, in operators that hold whatever they are."""
+    ranked, index = logits.sort(dim=-1, descending=True, stable=True)
+    keep = torch.ones_like(ranked, dtype=torch.bool)
+    if top_k is not None:
+        rank = torch.arange(logits.shape[-1], device=logits.device)
+        keep = keep & (rank < _column(top_k))
+    if top_p is not None:
+        mass = ranked.masked_fill(~keep, -math.inf).double().softmax(-1).cumsum(-1)
+        within = mass < _column(top_p)
+        keep = keep & torch.cat([torch.ones_like(within[..., :1]), within[..., :-1]], -1)
+    kept = torch.zeros_like(keep).scatter(-1, index, keep)
+    return logits.masked_fill(~kept, -math.inf)
+
+
+def _column(cut: Rank | Mass) -> Tensor | float:
+    return cut.unsqueeze(-1) if isinstance(cut, Tensor) else cut

@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ancestral.likelihoods.base import check_count, refuse_cuts
+from ancestral.likelihoods.base import Mass, Rank, Temperature, check_count, refuse_cuts
 from ancestral.likelihoods.logistic import bin_log_prob, deviation, nearest_code, to_signed
 from ancestral.likelihoods.mixture import choose_component
 
@@ -69,19 +69,22 @@ class DiscretizedLogisticMixture:
         params: Tensor,
         u: Tensor,
         *,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
+        temperature: Temperature = 1.0,
+        top_k: Rank | None = None,
+        top_p: Mass | None = None,
     ) -> Tensor:
         """Codes [..., C]: the component from u[..., 0, 0], channel c from u[..., c, 1]."""
         refuse_cuts(self.name, top_k, top_p)
         logits = params[..., 0, : self.components]
-        component = choose_component(logits, u[..., 0, 0], temperature)  # [..., 1]
+        once = each = temperature
+        if isinstance(temperature, Tensor):
+            once, each = temperature[..., 0], temperature.unsqueeze(-1)
+        component = choose_component(logits, u[..., 0, 0], once)  # [..., 1]
         # the chosen component's vector, as of a mixture of one
         one = params.reshape(*params.shape[:-2], -1, self.components)
         one = one.gather(-1, component.unsqueeze(-2).expand(*one.shape[:-1], 1)).mT
         _, means, log_scales, coefficients = _split(one, self.channels)
-        away = deviation(log_scales, u[..., 1:], temperature)  # [..., C, 1]
+        away = deviation(log_scales, u[..., 1:], each)  # [..., C, 1]
         codes: list[Tensor] = []
         points: list[Tensor] = []
         for channel in range(self.channels):

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ancestral.likelihoods.base import check_count, refuse_cuts
+from ancestral.likelihoods.base import Mass, Rank, Temperature, check_count, refuse_cuts
 from ancestral.likelihoods.mixture import choose_component, of_component, split
 
 _LOG_SQRT_TAU = 0.5 * math.log(2 * math.pi)
@@ -36,9 +36,9 @@ class Gaussian:
         params: Tensor,
         u: Tensor,
         *,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
+        temperature: Temperature = 1.0,
+        top_k: Rank | None = None,
+        top_p: Mass | None = None,
     ) -> Tensor:
         refuse_cuts(self.name, top_k, top_p)
         mean, log_scale = params.unbind(-1)
@@ -76,9 +76,9 @@ class MixtureOfGaussians:
         params: Tensor,
         u: Tensor,
         *,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
+        temperature: Temperature = 1.0,
+        top_k: Rank | None = None,
+        top_p: Mass | None = None,
     ) -> Tensor:
         refuse_cuts(self.name, top_k, top_p)
         logits, means, log_scales = split(params)
@@ -92,7 +92,7 @@ def _log_density(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
     return -0.5 * standard.square() - log_scale - _LOG_SQRT_TAU
 
 
-def _draw(mean: Tensor, log_scale: Tensor, u: Tensor, temperature: float) -> Tensor:
+def _draw(mean: Tensor, log_scale: Tensor, u: Tensor, temperature: Temperature) -> Tensor:
     """Values in the dtype of mean; the quantile in float64, whose tails reach the least u."""
     standard: Tensor = torch.special.ndtri(u.double())
     value = mean.double() + log_scale.double().exp() * temperature * standard

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ancestral.likelihoods.base import Temperature
+
 
 def to_signed(codes: Tensor, levels: int, dtype: torch.dtype) -> Tensor:
     """The points of [-1, 1] that codes stand for."""
@@ -32,7 +34,7 @@ def bin_log_prob(codes: Tensor, mean: Tensor, log_scale: Tensor, levels: int) ->
     return torch.where((codes > 0) & (codes < levels - 1), inside, ends)
 
 
-def deviation(log_scale: Tensor, u: Tensor, temperature: float) -> Tensor:
+def deviation(log_scale: Tensor, u: Tensor, temperature: Temperature) -> Tensor:
     """Distances from the mean by inverse CDF of uniforms u, in float64.
 
     `temperature` multiplies the scale. With `nearest_code` this draws codes by exactly the bins'

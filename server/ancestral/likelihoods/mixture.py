@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ancestral.likelihoods.base import Temperature
 from ancestral.likelihoods.categorical import choose, temper
 
 
@@ -14,9 +15,9 @@ def split(params: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return logits, means, log_scales
 
 
-def choose_component(logits: Tensor, u: Tensor, temperature: float) -> Tensor:
+def choose_component(logits: Tensor, u: Tensor, temperature: Temperature) -> Tensor:
     """Component [..., 1] of logits [..., M] divided by temperature; the likeliest at 0."""
-    if temperature == 0:
+    if not isinstance(temperature, Tensor) and temperature == 0:
         return logits.argmax(-1, keepdim=True)
     return choose(temper(logits, temperature), u).unsqueeze(-1)
 

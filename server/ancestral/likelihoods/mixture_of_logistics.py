@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from ancestral.likelihoods.base import check_count, refuse_cuts
+from ancestral.likelihoods.base import Mass, Rank, Temperature, check_count, refuse_cuts
 from ancestral.likelihoods.logistic import bin_log_prob, deviation, nearest_code
 from ancestral.likelihoods.mixture import choose_component, of_component, split
 
@@ -51,9 +51,9 @@ class MixtureOfLogistics:
         params: Tensor,
         u: Tensor,
         *,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
+        temperature: Temperature = 1.0,
+        top_k: Rank | None = None,
+        top_p: Mass | None = None,
     ) -> Tensor:
         refuse_cuts(self.name, top_k, top_p)
         logits, means, log_scales = split(params)

@@ -40,6 +40,10 @@ class Caches:
         self.tables.read_constants(self._capacity)
         self._memos: list[dict[int, Any]] = []
 
+    @property
+    def slots(self) -> int:
+        return self._slots
+
     def memo(self) -> dict[int, Any]:
         """A place for views of the stores, forgotten when slots come or go.
 

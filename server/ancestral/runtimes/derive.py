@@ -21,7 +21,7 @@ from ancestral.models.network import Network
 from ancestral.runtimes.reference import Batch, new_batch
 
 PARITY = 1e-10  # of the params' scale, in float64
-_WINDOW = 48  # sites stepped at either end of an open-ended item or a vector
+WINDOW = 48  # sites stepped at either end of an open-ended item or a vector
 _LONGEST = 8192  # of the open-ended items that are checked
 
 
@@ -49,11 +49,11 @@ def derive(
 def check(program: Program, network: Network, conditions: Sequence[ConditionSpec]) -> float:
     """The largest difference between stepped and forward params, over the params' scale."""
     sites = _length(program, network, conditions)
-    values = _random_values(network, sites)
+    values = random_values(network, sites)
     given = tuple(random_condition(c, network, sites) for c in conditions)
     double = copy.deepcopy(network).double().eval()
     with torch.inference_mode():
-        forward = double(_item(program, network, values), *given)[0]
+        forward = double(item_of(program, network, values), *given)[0]
     by_position = forward.reshape(sites, *forward.shape[-2:])
     wanted = by_position if program.order is None else by_position[torch.from_numpy(program.order)]
     scale = max(float(wanted.abs().max()), 1e-30)
@@ -89,7 +89,7 @@ def step_params(
     if batch is None:
         batch = new_batch(program, network, 1, dtype, torch.device("cpu"))
     cast = tuple(c.to(dtype) if c.is_floating_point() else c for c in conditions)
-    item = _item(program, network, values, dtype) if first else None
+    item = item_of(program, network, values, dtype) if first else None
     batch.open(cast, item, first, len(values))
     batch.settle()
     codes = torch.from_numpy(np.asarray(values))
@@ -108,7 +108,7 @@ def step_params(
 
 
 def _windows(program: Program, sites: int) -> list[tuple[int, int]]:
-    window = 2 * program.columns if program.space == "grid" else _WINDOW
+    window = 2 * program.columns if program.space == "grid" else WINDOW
     if sites <= 2 * window:
         return [(0, sites), (sites // 2, sites)]
     return [(0, window), (sites - window - window // 4, sites)]
@@ -118,11 +118,11 @@ def _length(program: Program, network: Network, conditions: Sequence[ConditionSp
     if network.data.shape:
         return network.data.sites()
     reach = sum(s.ring.length for s in program.steps if s.ring)
-    sites = whole_frames(min(reach + 2 * _WINDOW, _LONGEST), conditions)
+    sites = whole_frames(min(reach + 2 * WINDOW, _LONGEST), conditions)
     return min(sites, network.longest or sites)
 
 
-def _random_values(network: Network, sites: int) -> npt.NDArray[np.generic]:
+def random_values(network: Network, sites: int) -> npt.NDArray[np.generic]:
     generator = np.random.default_rng(0)
     shape = (sites, network.data.dims_per_site)
     if network.data.levels is None:
@@ -140,7 +140,7 @@ def random_condition(spec: ConditionSpec, network: Network, sites: int) -> Tenso
     return torch.randn(shape, generator=generator, dtype=torch.float64)
 
 
-def _item(
+def item_of(
     program: Program,
     network: Network,
     values: npt.NDArray[np.generic],

@@ -37,6 +37,9 @@ class EnsembleScorer:
     def __init__(self, members: Sequence[ItemScorer]) -> None:
         self._members = tuple(members)
 
+    def prepare(self) -> None:
+        """See `runtimes.scorer.Scorer`."""
+
     def per_dim(self, codes: Tensor, conditions: Sequence[Tensor] = ()) -> Tensor:
         """Nats of every dimension, [B, S, C] float64; their sum is the mixture's log p."""
         return run_through(self.parts(codes, conditions))

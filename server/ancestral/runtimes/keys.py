@@ -104,6 +104,18 @@ class KeyCaches:
     def stores(self) -> list[Tensor]:
         return list(self._stores.values())
 
+    def by_step(self) -> dict[tuple[str, int], Tensor]:
+        """The stores by step and operand."""
+        return dict(self._stores)
+
+    def sparse(self) -> dict[str, Places]:
+        """Where the keys of the steps that are sparse lie."""
+        return dict(self._places)
+
+    def root(self, step: Step) -> Step:
+        """The attention step whose keys a step's results range over."""
+        return self._sources[self._roots.get(step.name, step.name)]
+
     def slot_bytes(self, sites: int) -> int:
         size = torch.empty(0, dtype=self._shape[1]).element_size()
         return sum(

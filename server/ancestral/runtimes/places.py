@@ -44,6 +44,10 @@ class Places:
         valid = torch.arange(most, device=counts.device) < counts[:, None]
         return self._places[query, :most], self._keys[query, :most], valid
 
+    def lists(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Of every query: places and keys [queries, most], and how many of them are its own."""
+        return self._places, self._keys, self._counts
+
     def alive(self, query: int) -> Ints:
         """The keys that are stored once `query` is answered and that a later query reads."""
         known = np.arange(len(self.place)) <= query + self.reach

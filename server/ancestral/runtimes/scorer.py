@@ -54,6 +54,9 @@ class Scorer:
         self._order = None if order is None else torch.from_numpy(order)
         self._device = torch.device(device)
 
+    def prepare(self) -> None:
+        """Whatever the first score would have to wait for."""
+
     def per_dim(self, codes: torch.Tensor, conditions: Sequence[torch.Tensor] = ()) -> torch.Tensor:
         """Nats of every dimension, [B, S, C] float64 on the CPU.
 
@@ -171,7 +174,7 @@ class Scorer:
             if not network.data.shape:
                 beyond = whole_frames(values.shape[1], self._specs) - values.shape[1]
                 codes = F.pad(codes, (0, beyond))
-            params = network(codes.to(device), *(c.to(device) for c in conditions))
+            params = self._params(codes.to(device), [c.to(device) for c in conditions])
             params = params[:, : values.shape[1]] if beyond else params
             params = params.reshape(*values.shape[:2], *params.shape[-2:])  # [B, S, D, P]
             values = values.to(device)
@@ -182,6 +185,11 @@ class Scorer:
                 for first in range(0, values.shape[1], run)
             ]
         return torch.cat(runs, dim=1).double().cpu()
+
+    def _params(self, codes: torch.Tensor, conditions: Sequence[torch.Tensor]) -> torch.Tensor:
+        """One teacher-forced pass."""
+        params: torch.Tensor = self._network(codes, *conditions)
+        return params
 
     def marginal(
         self, codes: torch.Tensor, conditions: Sequence[torch.Tensor | None] = ()

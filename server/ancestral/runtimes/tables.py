@@ -63,6 +63,10 @@ class Tables:
         """[sites..., payload], behind a slot axis where the table follows from the condition."""
         return (self.items if table.fixed.item else self._constants)[id(table)]
 
+    def known(self, table: Table) -> Tensor | None:
+        """The same, or None while nothing has been evaluated."""
+        return (self.items if table.fixed.item else self._constants).get(id(table))
+
     def fill(self, fill: float | Table, at: int) -> float | Tensor:
         """What one slot finds where a value is not defined."""
         if not isinstance(fill, Table):

@@ -1,0 +1,1 @@
+"""Programs and forward passes as ONNX graphs, run by ONNX Runtime."""
