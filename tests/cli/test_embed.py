@@ -26,3 +26,22 @@ def test_embed(run: Run, tmp_path: Path) -> None:
     assert refused.status == 2
     assert "1 to 2" in refused.err
     assert "--output" in run(*shared).err
+
+
+def test_folders(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the order of the files' names, however many a pass takes."""
+    monkeypatch.setattr("ancestral.engine.files.BATCH", 2)
+    publish(tmp_path / "store", "tiny-gpt")
+    items = np.random.default_rng(0).integers(0, 2, (3, 1, 4, 4))
+    (tmp_path / "in" / "b").mkdir(parents=True)
+    for name, item in zip(("a", "b/a", "b/b"), items, strict=True):
+        np.save(tmp_path / "in" / f"{name}.npy", item)
+    shared = ("embed", "tiny-gpt", tmp_path / "in", "--models", tmp_path / "store", "--json")
+    found = run(*shared, "-r").json
+    expected = ancestral.load("tiny-gpt", tmp_path / "store").embed(items)
+    np.testing.assert_allclose(found["embeddings"], expected, atol=1e-6)
+    assert [Path(file).stem for file in found["files"]] == ["a", "a", "b"]
+    (tmp_path / "in" / "c.png").write_bytes(b"no picture")
+    refused = run(*shared)
+    assert refused.status == 2
+    assert "c.png" in refused.err

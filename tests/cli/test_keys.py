@@ -30,6 +30,9 @@ def test_create_list_revoke(run: Run, tmp_path: Path, monkeypatch: pytest.Monkey
     assert KeyRing(path).find(text) is None
     assert run("keys", "revoke", "alice").status == 2
     assert run("keys", "create", "bob").status == 2
+    carol = run("keys", "create", "carol", "--json").json
+    assert KeyRing(path).find(carol["key"]) is not None
+    assert run("keys", "revoke", "carol", "--json").json["id"] == carol["id"]
 
 
 def test_without_a_file(run: Run) -> None:

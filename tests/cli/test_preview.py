@@ -20,7 +20,7 @@ from ancestral.cli.watch import BLANK, Canvas
 from ancestral.engine.sampling import Chunk
 from ancestral.media import Levels, Linear, Text
 
-BLOCK = re.compile(r"\x1b\[38;2;(\d+);(\d+);(\d+);48;2;(\d+);(\d+);(\d+)m▀")
+BLOCK = re.compile(r"\x1b\[38;2;(\d+);(\d+);(\d+);48;2;(\d+);(\d+);(\d+)m(▀+)")
 
 
 def terminal(width: int = 80, height: int = 40) -> Console:

@@ -14,11 +14,13 @@ from pathlib import Path
 import pytest
 from tests.packages import publish
 
+from ancestral.access import create
 from ancestral.broker import ModelReport, WorkerReport
 from ancestral.broker.connect import worker_queue
 from ancestral.broker.embedded import EmbeddedServer, binary
 from ancestral.doctor import Finding, examine
 from ancestral.doctor.broker import broker
+from ancestral.doctor.examination import _guarded
 from ancestral.doctor.finding import safely
 from ancestral.doctor.machine import device, numbers, runtimes, versions
 from ancestral.doctor.places import cache, port
@@ -137,6 +139,16 @@ def test_the_broker(tmp_path: Path) -> None:
     (found_away,) = broker(Settings(broker=server.url.replace("//", "//:secret@")))
     assert found_away.state == "wrong"
     assert "secret" not in found_away.detail
+
+
+def test_access(tmp_path: Path) -> None:
+    guarded = _guarded(Settings(keys=tmp_path / "keys.json"))
+    assert states(guarded) == {"values": "ok", "access": "wrong"}  # there is no such file
+    create(tmp_path / "keys.json", "ada", admin=True)
+    found = list(_guarded(Settings(keys=tmp_path / "keys.json")))
+    assert found[-1].detail == "1 keys, 1 of admins"
+    assert states(_guarded(Settings(host="0.0.0.0"))) == {"access": "wrong"}
+    assert states(_guarded(Settings())) == {"values": "ok", "access": "ok"}
 
 
 def test_nothing_ends_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 
 from ancestral.cli.output import (
@@ -23,7 +24,12 @@ from ancestral.progress import bar
 
 def embed(
     model: ModelName,
-    files: Annotated[list[Path], typer.Argument(help="PNG, JPEG, WAV, NPY or JSON files.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="PNG, JPEG, WAV, NPY or JSON files, or folders of them.")
+    ],
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="Also the folders in a folder.")
+    ] = False,
     layer: Annotated[
         int | None, typer.Option(min=1, help="Hidden state after that many layers [default: half].")
     ] = None,
@@ -39,21 +45,30 @@ def embed(
     given = condition(conditions)
     if output is None and not json:
         raise ValueError("--output FILE.npy or --json is needed: vectors are not for reading")
+    from ancestral.engine.files import embed_files
     from ancestral.engine.model import load
-    from ancestral.media import decode, encode_npy
+    from ancestral.media import encode_npy, listed
 
+    paths = listed(files, recursive=recursive)
     loaded = load(model, settings(models).models)
     given = values(given, loaded.manifest)
-    codec = loaded.manifest.data.media_codec
-    items = []
+    parts = []
     with bar("files", quiet=json) as display:
-        for file in display.track(files, description=f"reading for {loaded.name}"):
-            items.append(decode(file.read_bytes(), None, loaded.data, codec, fit=fit)[0])
-    found = loaded.embed(items, given, layer=layer)
+        task = display.add_task(f"representing by {loaded.name}", total=len(paths))
+        for part in embed_files(loaded, paths, given, layer=layer, fit=fit):
+            parts.append(part)
+            display.advance(task, len(part))
+    found = np.concatenate(parts)
     if output is not None:
         output.write_bytes(encode_npy(found))
     if json:
-        name = f"{loaded.name}/{loaded.version}"
-        emit({"model": name, "layer": loaded.layer(layer), "embeddings": found.tolist()})
+        emit(
+            {
+                "model": f"{loaded.name}/{loaded.version}",
+                "layer": loaded.layer(layer),
+                "files": paths,
+                "embeddings": found,
+            }
+        )
     else:
         say(f"{output}: {len(found)} items of {found.shape[1]} numbers")

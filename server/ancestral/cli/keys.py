@@ -32,6 +32,7 @@ def create_(
     ] = False,
     requests_per_minute: Limit = None,
     sites_per_minute: Limit = None,
+    json: Json = False,
 ) -> None:
     """Make a key. It is printed once; the file keeps a hash of it."""
     path = _file(keys)
@@ -42,6 +43,9 @@ def create_(
         requests_per_minute=requests_per_minute,
         sites_per_minute=sites_per_minute,
     )
+    if json:
+        emit(key.model_dump(exclude={"sha256"}) | {"key": text})
+        return
     people().print(f"{'admin ' if admin else ''}key {key.id} of {name}, in {path}", markup=False)
     typer.echo(text)
 
@@ -65,9 +69,13 @@ def list_(keys: File = None, json: Json = False) -> None:
 def revoke_(
     which: Annotated[str, typer.Argument(metavar="NAME|ID", help="As `list` shows it.")],
     keys: File = None,
+    json: Json = False,
 ) -> None:
     """Remove a key: running servers refuse it from then on."""
     key = revoke(_file(keys), which)
+    if json:
+        emit(key.model_dump(exclude={"sha256"}))
+        return
     people().print(f"key {key.id} of {key.name} is revoked", markup=False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -64,8 +65,10 @@ def _shrunk(pixels: Pixels, width: int) -> Pixels:
 
 
 def _coloured(upper: Pixels, lower: Pixels) -> Iterable[Segment]:
-    for above, below in zip(upper.tolist(), lower.tolist(), strict=True):
-        yield Segment("▀", Style(color=Color.from_rgb(*above), bgcolor=Color.from_rgb(*below)))
+    pairs = zip(upper.tolist(), lower.tolist(), strict=True)
+    for (above, below), alike in itertools.groupby(pairs):  # one escape sequence for all of them
+        style = Style(color=Color.from_rgb(*above), bgcolor=Color.from_rgb(*below))
+        yield Segment("▀" * len(list(alike)), style)
 
 
 def _plain(upper: Pixels, lower: Pixels) -> Iterable[Segment]:

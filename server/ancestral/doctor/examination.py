@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from ancestral.access import read_keys
 from ancestral.doctor.broker import broker
 from ancestral.doctor.finding import Check, Finding, safely
 from ancestral.doctor.machine import device, runtimes, versions
@@ -40,9 +41,22 @@ def examine(
 
 
 def _guarded(settings: Settings) -> Iterator[Finding]:
+    """Whether a server would start with these settings, and whom it would serve."""
     try:
         settings.require_guarded()
     except ValueError as error:
-        yield Finding("settings", "access", "wrong", str(error), "ANCESTRAL_HOST=127.0.0.1")
+        mend = "ANCESTRAL_HOST=127.0.0.1, or ancestral keys create"
+        yield Finding("settings", "access", "wrong", str(error), mend)
         return
     yield Finding("settings", "values", "ok", "all known, all in bounds")
+    if settings.keys is None:
+        yield Finding("settings", "access", "ok", f"nobody is asked for a key at {settings.host}")
+        return
+    try:
+        keys = read_keys(settings.keys)
+    except (ValueError, OSError) as error:
+        mend = "ancestral keys create makes one; every request is refused until then"
+        yield Finding("settings", "access", "wrong", str(error), mend)
+        return
+    admins = sum(key.admin for key in keys)
+    yield Finding("settings", "access", "ok", f"{len(keys)} keys, {admins} of admins")

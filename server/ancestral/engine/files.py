@@ -1,4 +1,4 @@
-"""Score files, many in a pass; one that cannot be read fails alone."""
+"""Score or embed files, many in a pass."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from ancestral.engine.conditions import per_item
 from ancestral.engine.model import Model
@@ -34,9 +37,9 @@ def score_files(
     marginal: bool = False,
     fit: bool = False,
 ) -> Iterator[FileScore]:
-    """The files' scores in their order. A condition's labels may be listed, one for each file.
+    """The files' scores in their order; one that cannot be read fails alone.
 
-    Raises ConditionError.
+    A condition's labels may be listed, one for each file. Raises ConditionError.
     """
     for first in range(0, len(files), BATCH):
         read = [_read(model, file, fit) for file in files[first : first + BATCH]]
@@ -48,6 +51,29 @@ def score_files(
         scored: Mapping[int, Any] = dict(zip(good, scores, strict=True))
         for index, found in enumerate(read):
             yield FileScore(found.file, found.item, scored.get(index), found.fit, found.error)
+
+
+def embed_files(
+    model: Model,
+    files: Sequence[Path],
+    condition: Mapping[str, Any] | None = None,
+    *,
+    layer: int | None = None,
+    fit: bool = False,
+) -> Iterator[npt.NDArray[np.float32]]:
+    """The files' representations in their order, [files, width] of as many as a pass takes.
+
+    The condition as in `score_files`. Raises MediaError that names a file which cannot be read,
+    LayerError and ConditionError.
+    """
+    for first in range(0, len(files), BATCH):
+        read = [_read(model, file, fit) for file in files[first : first + BATCH]]
+        for found in read:
+            if found.error:
+                raise MediaError(f"{found.file}: {found.error}")
+        rows = range(first, first + len(read))
+        given = per_item(model.conditions, condition, rows, len(files))
+        yield model.embed([found.item for found in read], given, layer=layer)
 
 
 def _read(model: Model, file: Path, fit: bool) -> FileScore:
