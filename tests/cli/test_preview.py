@@ -41,9 +41,11 @@ def shown(console: Console, renderable: object) -> str:
 
 def pixels(text: str) -> npt.NDArray[np.int64]:
     """The picture [H, W, 3] of half blocks."""
-    rows = [
-        np.array(found, np.int64) for line in text.splitlines() if (found := BLOCK.findall(line))
+    lines = [
+        [colours for *colours, blocks in BLOCK.findall(line) for _ in blocks]
+        for line in text.splitlines()
     ]
+    rows = [np.array(line).astype(np.int64) for line in lines if line]
     halves = np.stack(rows).reshape(len(rows), -1, 2, 3)  # [H/2, W, 2, 3]
     return halves.transpose(0, 2, 1, 3).reshape(2 * len(rows), -1, 3)
 
