@@ -124,6 +124,12 @@ class Settings:
     max_output_bytes: ByteSize = _setting(
         ByteSize(64 * 2**20), "values of one sampling job", api=True, gt=0
     )
+    traces: str = _setting(
+        "",
+        "OpenTelemetry collector that spans are sent to over HTTP, such as "
+        "`http://localhost:4318`; needs `ancestral[tracing]`",
+        pattern="^$|^https?://",
+    )
     log_format: Literal["text", "json"] = _setting(
         "text", "or `json`: one object a line, with request ids"
     )

@@ -99,7 +99,7 @@ def test_everything_but_health_and_the_page_needs_a_key(guarded: Guarded) -> Non
             assert answer.json()["request_id"] == answer.headers["x-request-id"]
     for path in ("/openapi.json", "/docs", "/nowhere", "/Health/live", "/health/../models"):
         assert client.get(path).status_code in (401, 404), path
-    for path in ("/", "/index.html", "/app.js"):
+    for path in ("/", "/index.html", "/app.js", "/client/index.js"):
         assert client.get(path).status_code == 200, path
 
 

@@ -41,6 +41,10 @@ def test_every_operation_is_described(document: dict[str, Any]) -> None:
         "/embed", "/log_prob", "/sample", "/sample/{id}", "/batches",
         "/jobs/{id}", "/jobs/{id}/events", "/jobs/{id}/result",
         "/models", "/models/{name}", "/models/{name}/load", "/models/{name}/unload", "/tokens",
+        "/v2", "/v2/health/live", "/v2/health/ready", "/v2/models/{name}",
+        "/v2/models/{name}/ready", "/v2/models/{name}/infer",
+        "/v2/models/{name}/versions/{version}", "/v2/models/{name}/versions/{version}/ready",
+        "/v2/models/{name}/versions/{version}/infer",
         "/health/live", "/health/ready", "/metrics",
     }  # fmt: skip
     for _, _, operation in operations:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from ancestral.api import (
     batches,
     embed,
     health,
+    inference,
     jobs,
     log_prob,
     models,
@@ -35,12 +37,14 @@ from ancestral.api.health import StepWatch
 from ancestral.api.middleware import BodyLimit, HandOver, RequestId
 from ancestral.api.schemas import EmbedBody, LogProbBody
 from ancestral.api.services import ApiMetrics, Services
+from ancestral.api.tensors import InferenceRequest
 from ancestral.broker import MemoryQueue, Queue
 from ancestral.broker.connect import api_queue
 from ancestral.engine.process import new_worker
 from ancestral.engine.residents import Loader
 from ancestral.engine.worker import Worker
 from ancestral.settings import Settings
+from ancestral.tracing import of_requests
 
 logger = logging.getLogger("ancestral.api")
 PAGE = Path(__file__).parent / "static"
@@ -114,12 +118,13 @@ def create_app(settings: Settings | None = None, loader: Loader | None = None) -
         description=DESCRIPTION,
         license_info={"name": "Apache-2.0"},
         lifespan=lifespan,
+        telemetry=of_requests(settings),
         responses={500: {"description": "the server's own fault"}},
     )
     app.state.services = services
     app.state.watch = StepWatch()
     problems.install(app)
-    for part in (log_prob, embed, sample, batches, jobs, models, tokens, health, stream):
+    for part in (log_prob, embed, sample, batches, jobs, models, tokens, health, inference, stream):
         app.include_router(part.router)
     if (settings.guide / "index.html").is_file():
         guide = StaticFiles(directory=settings.guide, html=True)
@@ -152,8 +157,10 @@ def _ledger(settings: Settings) -> Ledger:
 
 def _page_paths(folder: Path) -> set[str]:
     """What a browser loads before anybody could type a key."""
-    found = [*folder.rglob("*.*"), *(folder / "client").glob("*.*")]  # a link: not followed
-    return {"/", *(f"/{path.relative_to(folder).as_posix()}" for path in found)}
+    found = {"/"}
+    for root, _, names in os.walk(folder, followlinks=True):
+        found |= {f"/{(Path(root) / name).relative_to(folder).as_posix()}" for name in names}
+    return found
 
 
 def _describe_bodies(app: FastAPI) -> None:
@@ -163,7 +170,7 @@ def _describe_bodies(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = plain()
-            for model in (LogProbBody, EmbedBody):
+            for model in (LogProbBody, EmbedBody, InferenceRequest):
                 body = model.model_json_schema(ref_template="#/components/schemas/{model}")
                 document["components"]["schemas"] |= body.pop("$defs") | {model.__name__: body}
             document["components"]["securitySchemes"] = {

@@ -21,6 +21,14 @@ def sse(event: str, data: Mapping[str, Any], cursor: str = "") -> bytes:
     return f"{identity}event: {event}\ndata: {json.dumps(data)}\n\n".encode()
 
 
+def cursor_of(header: str) -> str:
+    """A Last-Event-ID that is one of ours, or none. Raises a problem."""
+    number = header.partition("-")[0]
+    if header and not (number.isascii() and number.isdecimal() and len(number) < 19):
+        raise Problem.of_field("Last-Event-ID", "is no cursor of this stream", 400)
+    return header
+
+
 async def events(queue: Queue, job: str, after: str = "") -> AsyncIterator[bytes]:
     """Everything after the cursor until the job ends: started, output, progress, and the end."""
     cursor = after or START

@@ -9,11 +9,11 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from ancestral.api.accept import preferred
-from ancestral.api.events import events
+from ancestral.api.events import cursor_of, events
 from ancestral.api.following import raise_if_failed
 from ancestral.api.problems import Problem
 from ancestral.api.results import SSE, offered, require_one, scored
-from ancestral.api.routes import PROBLEMS
+from ancestral.api.routes import EVENT, PROBLEMS
 from ancestral.api.sample import deliver
 from ancestral.api.schemas import EmbedAnswer, JobAnswer, LogProbAnswer, SampleAnswer
 from ancestral.api.services import services_of
@@ -27,7 +27,7 @@ _FEW: dict[int | str, dict[str, Any]] = {status: PROBLEMS[status] for status in 
     "/{id}",
     summary="How a job stands, or its result",
     description="A finished job answers with what its request would have answered.",
-    responses={200: {"model": JobAnswer}, **_FEW},
+    responses={200: {"model": JobAnswer | SampleAnswer | LogProbAnswer | EmbedAnswer}, **_FEW},
 )
 async def job(id: str, request: Request) -> Response:
     services = services_of(request)
@@ -84,7 +84,7 @@ async def job_result(id: str, request: Request) -> Response:
     summary="A job's events",
     description="Server-sent events: started, output, progress, then done, failed or canceled. "
     "Last-Event-ID resumes.",
-    responses={200: {"content": {SSE: {"schema": {"type": "string"}}}}, **_FEW},
+    responses={200: {"content": {SSE: EVENT}}, **_FEW},
     response_class=StreamingResponse,
 )
 async def job_events(
@@ -92,10 +92,7 @@ async def job_events(
 ) -> StreamingResponse:
     services = services_of(request)
     await services.job(id)
-    number = last_event_id.partition("-")[0]
-    if last_event_id and not (number.isdecimal() and len(number) < 19):
-        raise Problem.of_field("Last-Event-ID", "is no cursor of this stream", 400)
-    stream = events(services.queue, id, last_event_id)
+    stream = events(services.queue, id, cursor_of(last_event_id))
     return StreamingResponse(stream, media_type=SSE, headers={"Cache-Control": "no-store"})
 
 

@@ -63,7 +63,7 @@ class Problem(Exception):
             "type": "urn:ancestral:problem:" + "-".join(self.title.lower().split()),
             "title": self.title,
             "status": self.status,
-            "detail": self.detail[:_LONGEST],
+            "detail": _said(self.detail),
         }
         if instance:
             document["instance"] = instance
@@ -73,7 +73,7 @@ class Problem(Exception):
             document["retry_after"] = int(self.headers["Retry-After"])
         if self.errors:
             document["errors"] = [
-                {"field": field, "message": message[:_LONGEST]} for field, message in self.errors
+                {"field": _said(field), "message": _said(message)} for field, message in self.errors
             ]
         return document
 
@@ -145,6 +145,11 @@ def field_of(location: Sequence[int | str]) -> str:
     return text or "body"
 
 
+def _said(text: str) -> str:
+    """A part of an answer: bounded, and with nothing that UTF-8 cannot hold."""
+    return text[:_LONGEST].encode(errors="replace").decode()
+
+
 def _title(status: int) -> str:
     return _TITLES.get(status) or HTTPStatus(status).phrase
 
@@ -156,6 +161,17 @@ def request_id(request: Request) -> str:
 
 
 def respond(problem: Problem, instance: str = "", identity: str = "") -> JSONResponse:
+    """The answer; under /v2 as the Open Inference Protocol has it."""
+    if instance == "/v2" or instance.startswith("/v2/"):
+        said = [problem.title, _said(problem.detail)]
+        said += [
+            _said(f"{field}: {message}")
+            for field, message in problem.errors[:1]
+            if message not in problem.detail
+        ]
+        return JSONResponse(
+            {"error": ": ".join(said)}, status_code=problem.status, headers=problem.headers
+        )
     return JSONResponse(
         problem.document(instance, identity),
         status_code=problem.status,

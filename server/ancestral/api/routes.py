@@ -23,6 +23,17 @@ _DESCRIPTIONS = {
     503: "draining, or the model cannot be served",
     504: "the deadline passed before a worker was free",
 }
+EVENT: dict[str, Any] = {  # of a stream, as the HTML standard reads one
+    "schema": {
+        "type": "object",
+        "required": ["event", "data"],
+        "properties": {
+            "id": {"type": "string", "description": "for Last-Event-ID"},
+            "event": {"enum": ["started", "output", "progress", "done", "failed", "canceled"]},
+            "data": {"type": "string", "description": "JSON"},
+        },
+    }
+}
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {
         "description": text,

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from ancestral.api.accept import preferred
-from ancestral.api.events import events
+from ancestral.api.events import cursor_of, events
 from ancestral.api.following import (
     WAIT_SECONDS,
     ClientGone,
@@ -37,7 +37,7 @@ from ancestral.api.results import (
     sound_header,
     to_pcm,
 )
-from ancestral.api.routes import PROBLEMS, accepted, asynchronous, gone
+from ancestral.api.routes import EVENT, PROBLEMS, accepted, asynchronous, gone
 from ancestral.api.schemas import SampleAnswer, SampleBody
 from ancestral.api.services import Services, services_of
 from ancestral.broker import Entry, Job, Queue
@@ -51,7 +51,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
         "model": SampleAnswer,
         "content": {
             **dict.fromkeys((PNG, WAV, PCM, MIDI, NPY, TEXT), _BINARY),
-            SSE: {"schema": {"type": "string"}},
+            SSE: EVENT,
         },
     },
     202: {"description": "`Prefer: respond-async`: see Location"},
@@ -97,6 +97,8 @@ async def sample_as(id: Identity, body: SampleBody, request: Request) -> Respons
 def _kind(request: Request, manifest: Manifest, count: int) -> str:
     kind = preferred(request.headers.get("accept"), offered(manifest))
     require_one(count, kind)
+    if kind == SSE:
+        cursor_of(request.headers.get("last-event-id", ""))
     return kind
 
 

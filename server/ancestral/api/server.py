@@ -13,6 +13,7 @@ from ancestral.api.app import create_app
 from ancestral.api.services import Services
 from ancestral.logs import set_up_logs
 from ancestral.settings import Settings
+from ancestral.tracing import set_up_traces
 
 PING_SECONDS = 20  # between pings of an idle or busy socket
 PONG_SECONDS = 180  # a slow reader meets our ping only behind the data that it has yet to read
@@ -74,4 +75,5 @@ def server(settings: Settings) -> Server:
 def serve(settings: Settings) -> None:
     """Serve until interrupted."""
     set_up_logs(settings)
+    set_up_traces(settings, "ancestral-api")
     server(settings).run()

@@ -25,6 +25,7 @@ from ancestral.engine.sampling import fresh_seed
 from ancestral.logs import current_request
 from ancestral.settings import Settings
 from ancestral.store import Manifest
+from ancestral.tracing import traceparent
 
 logger = logging.getLogger("ancestral.api")
 
@@ -97,7 +98,12 @@ class Services:
         """
         visit = current_visit.get()
         await visit.spend("sites", job.sites)
-        job = replace(job, owner=visit.owner, request_id=current_request.get())
+        job = replace(
+            job,
+            owner=visit.owner,
+            request_id=current_request.get(),
+            traceparent=traceparent(),
+        )
         try:
             new = await self.queue.submit(job)
         except QueueFull as error:

@@ -42,6 +42,7 @@ class Job:
     sites         that it asks to draw or to score, items together
     owner         id of the key that asked; empty where nobody is asked for one
     request_id    of the HTTP request, for logs
+    traceparent   of the HTTP request's span (W3C Trace Context), where requests are traced
     """
 
     id: str
@@ -57,6 +58,7 @@ class Job:
     sites: int = 0
     owner: str = ""
     request_id: str = ""
+    traceparent: str = ""
     submitted: float = field(default_factory=time.time)
 
     def to_json(self) -> str:

@@ -59,8 +59,10 @@ def worker(
         raise ValueError(f"--device {device}: only cpu is supported by this build")
     from ancestral.engine.process import work
     from ancestral.logs import set_up_logs
+    from ancestral.tracing import set_up_traces
 
     set_up_logs(settings)
+    set_up_traces(settings, "ancestral-worker")
     work(settings, metrics_port=metrics_port)
 
 

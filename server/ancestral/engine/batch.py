@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ancestral.broker import Delivery, Publication
+from ancestral.broker import Delivery, Job, Publication
 from ancestral.engine.footprint import footprint
 from ancestral.engine.limits import Limits
 from ancestral.engine.metrics import WorkerMetrics
@@ -27,6 +27,7 @@ from ancestral.engine.model import Model
 from ancestral.engine.pace import Pace
 from ancestral.engine.work import Item, Work, failure, refusal, started
 from ancestral.runtimes.base import Advance, Runtime
+from ancestral.tracing import trace_job
 
 logger = logging.getLogger("ancestral.engine")
 SHARED_SLOTS = 4  # with fewer, none is kept for jobs that have none
@@ -99,7 +100,7 @@ class RunningBatch:
         try:
             work = Work(self._model, delivery, self._arrivals, self._clock())
         except Exception as error:
-            self._log(error, job.id)
+            self._log(error, job)
             self._out.append(Publication(job.id, delivery.attempt, "failed", failure(error)))
             self._metrics.finished.labels(self._label, "failed").inc()
             return
@@ -193,7 +194,7 @@ class RunningBatch:
         try:
             slot = self._runtime.open(work.slot_request(item))
         except Exception as error:
-            self._log(error, work.job.id)
+            self._log(error, work.job)
             self._fail(work, failure(error))
             return
         now = self._clock()
@@ -258,7 +259,10 @@ class RunningBatch:
         self._leave(work)
         self._out.append(last)
         self._metrics.finished.labels(self._label, last.event).inc()
-        self._metrics.whole.labels(self._label).observe(max(0.0, self._wall() - work.job.submitted))
+        now = self._wall()
+        self._metrics.whole.labels(self._label).observe(max(0.0, now - work.job.submitted))
+        running = 0.0 if work.started is None else self._clock() - work.started
+        trace_job(work.job, last.event, now, running)
 
     def _fail(self, work: Work, why: dict[str, Any]) -> None:
         self._end(work, work.publication("failed", why))
@@ -297,6 +301,7 @@ class RunningBatch:
             return error
         return None
 
-    def _log(self, error: Exception, job: str) -> None:
+    def _log(self, error: Exception, job: Job) -> None:
         if not isinstance(error, ValueError | TypeError):
-            logger.error("job %s failed", job, exc_info=error, extra={"job": job})
+            ids = {"job": job.id, "request_id": job.request_id}
+            logger.error("job %s failed", job.id, exc_info=error, extra=ids)

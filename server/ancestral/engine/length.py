@@ -38,6 +38,8 @@ def sites_of(
         raise LengthError("seconds", "the data have no sample rate; give sites")
     if not math.isfinite(seconds):
         raise LengthError("seconds", f"must be a finite number, not {seconds}")
+    if not math.isfinite(seconds * data.sample_rate):
+        raise LengthError("seconds", f"asks for {seconds:g} s; that is too long")
     return _bounded("seconds", length, round(seconds * data.sample_rate))
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ancestral.broker import Delivery, Publication
+from ancestral.broker import Delivery, Job, Publication
 from ancestral.engine.limits import Limits
 from ancestral.engine.metrics import WorkerMetrics
 from ancestral.engine.model import Model
@@ -26,6 +26,7 @@ from ancestral.engine.score_work import ScoreWork, Vector
 from ancestral.engine.scoring import Score
 from ancestral.engine.work import failure, refusal
 from ancestral.runtimes.long_items import run_through
+from ancestral.tracing import trace_job
 
 logger = logging.getLogger("ancestral.engine")
 
@@ -107,7 +108,7 @@ class ScoreBatches:
         try:
             work = ScoreWork(self._model, delivery, now)
         except Exception as error:
-            self._log(error, job.id)
+            self._log(error, job)
             self._out.append(Publication(job.id, delivery.attempt, "failed", failure(error)))
             self._metrics.finished.labels(self._label, "failed").inc()
             return
@@ -218,7 +219,7 @@ class ScoreBatches:
             try:
                 self._finish([unit], run_through(self._parts([unit])))
             except Exception as own:
-                self._log(own, unit.work.job.id)
+                self._log(own, unit.work.job)
                 unit.work.results[unit.index] = {"error": failure(own)}
                 if unit.work.done:
                     self._complete(unit.work)
@@ -248,9 +249,12 @@ class ScoreBatches:
         self._leave(work)
         self._out.append(last)
         self._metrics.finished.labels(self._label, last.event).inc()
-        waited = max(0.0, self._wall() - work.job.submitted)
-        self._metrics.whole.labels(self._label).observe(waited)
+        now = self._wall()
+        self._metrics.whole.labels(self._label).observe(max(0.0, now - work.job.submitted))
+        running = 0.0 if work.started is None else self._clock() - work.started
+        trace_job(work.job, last.event, now, running)
 
-    def _log(self, error: Exception, job: str) -> None:
+    def _log(self, error: Exception, job: Job) -> None:
         if not isinstance(error, ValueError | TypeError):
-            logger.error("job %s failed", job, exc_info=error, extra={"job": job})
+            ids = {"job": job.id, "request_id": job.request_id}
+            logger.error("job %s failed", job.id, exc_info=error, extra=ids)

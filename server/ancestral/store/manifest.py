@@ -20,7 +20,7 @@ from ancestral.models.rounding import Precision
 from ancestral.store.condition import Condition
 from ancestral.store.part import Finite, Label, Part, Positive
 
-NAME = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
+NAME = re.compile(r"(?=.{1,128}\Z)[a-z0-9]+([._-][a-z0-9]+)*")
 Byte = Annotated[int, Field(ge=0, le=255)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,7 @@ from ancestral.store.manifest import NAME, GraphEnds, Manifest
 
 MANIFEST, WEIGHTS, CARD, GRAPH = "model.json", "model.safetensors", "README.md", "graph.json"
 DEFAULT = "default_version"  # a file beside the versions that pins one of them
+VERSION = re.compile("[0-9]{1,9}")
 _LARGEST_MANIFEST = 16 * 2**20  # bytes
 
 
@@ -87,7 +89,7 @@ def find(name: str, root: Path, version: int | None = None) -> Path:
     Raises PackageError for an unknown name or version.
     """
     base, _, suffix = name.partition("/")
-    if not NAME.fullmatch(base) or (suffix and not suffix.isdecimal()):
+    if not NAME.fullmatch(base) or (suffix and not VERSION.fullmatch(suffix)):
         raise PackageError(root, f"{name!r} is not the name of a model")
     if suffix:
         version = int(suffix)
