@@ -26,6 +26,7 @@ check: $(VENV)/.stamp-dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@sh .ci/audit $(BIN)/pip-audit
 
 types: $(TYPESCRIPT)
 	@cd clients/js && node node_modules/typescript/bin/tsc

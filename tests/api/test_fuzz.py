@@ -53,7 +53,7 @@ HEADERS = st.fixed_dictionaries(
     },
 )
 few = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-many = settings(max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
+many = settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
 WAIT = httpx.Timeout(60)  # a busy machine's; beyond it is a hang
 
 

@@ -83,4 +83,4 @@ def test_as_described(server: Server) -> None:
 
 @pytest.mark.slow
 def test_much_as_described(server: Server) -> None:
-    all_keep_their_word(server, 150)
+    all_keep_their_word(server, 60)

@@ -79,7 +79,7 @@ def test_broken_files(body: bytes, kind: str | None, fit: bool) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=20_000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5000, deadline=None, suppress_health_check=list(HealthCheck))
 @given(broken_bytes(FILES), KINDS, st.booleans())
 def test_many_broken_files(body: bytes, kind: str | None, fit: bool) -> None:
     read(body, kind, fit)
