@@ -217,3 +217,46 @@ def serve(
         say(load_table(found))
     if found.errors:
         raise typer.Exit(FAILED)
+
+
+@app.command()
+def batching(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[MODEL]…", help="[default: wavenet-digits]")
+    ] = None,
+    runtime: Annotated[str, typer.Option(help=f"One of {', '.join(RUNTIMES)}.")] = "native",
+    slots: Annotated[int, typer.Option(min=1, help="Of the running batch.")] = 16,
+    load: Annotated[float, typer.Option(min=0.01, max=1.0, help="Share of what it can do.")] = 0.8,
+    jobs: Annotated[int, typer.Option(min=1, help="How many arrive.")] = 200,
+    sites: Annotated[
+        int | None, typer.Option(min=1, help="Length of items of open length.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Of each measurement of sites/s.")] = 5.0,
+    models: Models = None,
+    json: Json = False,
+) -> None:
+    """How full the running batch is kept, and what the engine costs, by the processor's time."""
+    import torch
+
+    from ancestral.bench.batching import batching as measured
+    from ancestral.bench.batching import batching_table
+    from ancestral.bench.machine import CLOCKS
+    from ancestral.engine.model import load as load_model
+
+    torch.set_num_threads(1)
+    rows = [
+        measured(
+            load_model(name, settings(models).models, runtime=runtime),
+            slots=slots,
+            load=load,
+            jobs=jobs,
+            sites=sites,
+            seconds=seconds,
+            clock=CLOCKS["cpu"],
+        )
+        for name in names or ["wavenet-digits"]
+    ]
+    if json:
+        emit([row.to_json() for row in rows])
+    else:
+        say(batching_table(rows))
