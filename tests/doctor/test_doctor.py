@@ -25,7 +25,7 @@ from ancestral.doctor.finding import safely
 from ancestral.doctor.machine import device, numbers, runtimes, versions
 from ancestral.doctor.places import cache, port
 from ancestral.doctor.store import store
-from ancestral.settings import Settings
+from ancestral.settings import RUNTIMES, Settings
 
 
 def states(findings: Iterator[Finding]) -> dict[str, str]:
@@ -46,9 +46,7 @@ def test_versions(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_machine() -> None:
     assert set(states(device())) == {"processor", "gpu"}
-    assert states(runtimes(Settings(runtime="native"))) == {
-        "native": "ok", "reference": "ok", "naive": "ok"
-    }  # fmt: skip
+    assert states(runtimes(Settings(runtime="native"))) == dict.fromkeys(RUNTIMES, "ok")
 
 
 def test_the_store(tmp_path: Path) -> None:

