@@ -22,7 +22,7 @@ def test_bench(run: Run, small_store: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--runtime", "fastest"), "known are native, reference"),
+        (("--runtime", "fastest"), "known are native"),
         (("--network", "wavenet"), "known are wavenet-30"),
         (("--clock", "sundial"), "known are wall, cpu"),
         (("--peers",), "is for --network"),
