@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from ancestral.settings import CACHE
+
 ROOT = Path(__file__).resolve().parents[1]
+
+# Machine code depends on the sources alone: all processes of a run share it, and later runs do.
+os.environ.setdefault("NUMBA_CACHE_DIR", str(CACHE / "native"))
 
 
 @pytest.fixture(scope="session", autouse=True)

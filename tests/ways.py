@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ancestral.runtimes.derive import derive
 from ancestral.runtimes.naive import NaiveRuntime
+from ancestral.runtimes.native.runtime import NativeRuntime
 from ancestral.runtimes.reference import ReferenceRuntime
 
 A = [[1.0, 1, 1], [1, 0, 0], [0, 0, 0]]  # a 3×3 mask without the pixel itself
@@ -61,8 +62,12 @@ def samples_alike(
     net = network(module, shape, kind=kind, encoding=encoding, layout=layout)
     program = derive(net)
     sites = net.data.sites() if shape else sites
-    fast = drawn(ReferenceRuntime(program, net, 2), sites, range(items), staggered=True)
     slow = drawn(NaiveRuntime(net, items), sites, range(items))
-    for item, values in slow.items():
-        np.testing.assert_array_equal(fast[item], values)
+    for runtime in (
+        ReferenceRuntime(program, net, 2),
+        NativeRuntime(program, net, 2, dtype=torch.float64),
+    ):
+        fast = drawn(runtime, sites, range(items), staggered=True)
+        for item, values in slow.items():
+            np.testing.assert_array_equal(fast[item], values)
     return str(program.space)

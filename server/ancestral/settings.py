@@ -85,9 +85,7 @@ class Settings:
     drain_seconds: float = _setting(
         25.0, "what runs may finish, when a process is asked to stop; then it is handed over", gt=0
     )
-    runtime: Runtime = _setting(
-        "reference", "what samples: `native`, `onnx`, `reference` or `naive`"
-    )
+    runtime: Runtime = _setting("native", "what samples: `native`, `onnx`, `reference` or `naive`")
     weights: Weights = _setting(
         "", "weights are rounded to `float32`, `bf16` or `int8`; as each package says where empty"
     )

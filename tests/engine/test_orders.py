@@ -67,8 +67,8 @@ def test_samples_report_what_scoring_says(model: ancestral.Model) -> None:
     assert drawn.orders is not None
     assert set(drawn.orders) == set(ORDERS)  # items have orders of their own
     scored = [score.log_prob for score in model.log_prob(drawn.items)]
-    np.testing.assert_allclose(drawn.log_prob, scored, rtol=1e-6)
-    np.testing.assert_allclose(drawn.sampled_log_prob, scored, rtol=1e-6)
+    np.testing.assert_allclose(drawn.log_prob, scored, rtol=1e-5)
+    np.testing.assert_allclose(drawn.sampled_log_prob, scored, rtol=1e-5)
     again = model.sample(1, seed=3, first_item=7)
     assert (again.items[0] == drawn.items[7]).all()
     one = model.sample(3, seed=3, order="order-1")

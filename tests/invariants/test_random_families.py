@@ -28,9 +28,12 @@ LOGISTICS = {"kind": "discretized-logistic-mixture", "components": 2, "levels": 
 
 def check(folder: Path, name: str, **changes: Any) -> None:
     publish(folder, name, replace=True, **changes)
-    report = verify(ancestral.load(name, root=folder))
-    assert [check for check in report.checks if not check.ok] == []
-    assert report.derived
+    model = ancestral.load(name, root=folder)
+    for kind in ("reference", "native"):
+        report = verify(model, kind)
+        assert [check for check in report.checks if not check.ok] == []
+        assert report.derived
+        assert report.runtime == kind
 
 
 def image(folder: Path, family: str, sizes: list[int], options: dict[str, Any], **how: Any) -> None:

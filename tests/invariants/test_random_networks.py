@@ -27,8 +27,11 @@ SEARCH = settings(
 
 def check(folder: Path, name: str, **changes: Any) -> None:
     publish(folder, name, replace=True, **changes)
-    report = verify(ancestral.load(name, root=folder))
-    assert [check for check in report.checks if not check.ok] == []
+    model = ancestral.load(name, root=folder)
+    for kind in ("reference", "native"):
+        report = verify(model, kind)
+        assert [check for check in report.checks if not check.ok] == []
+        assert report.runtime == kind
 
 
 def image(channels: int, height: int, width: int) -> dict[str, Any]:

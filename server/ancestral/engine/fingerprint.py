@@ -25,13 +25,14 @@ PRECISION = {"native": "float32", "onnx": "float32", "reference": "float64", "na
 def fingerprint(package: str, weights: str, runtime: str) -> str:
     """One line; `package` is NAME/VERSION. Sampling runs on the CPU.
 
-    The native runtime's rounding follows from its own sources, the others' from the libraries that
-    compute.
+    The native runtime's rounding follows from its own sources and the width of its vectors, the
+    others' from the libraries that compute.
     """
     if runtime == "native":
         from ancestral.runtimes.native import VERSION
+        from ancestral.runtimes.native.code.lanes import LANES
 
-        engine = f"native-{VERSION}"
+        engine = f"native-{VERSION}x{LANES}"
     elif runtime == "onnx":
         import onnxruntime
 

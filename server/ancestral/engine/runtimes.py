@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from functools import partial
 from typing import Literal
+from weakref import WeakSet
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,7 @@ KINDS: dict[str, RuntimeKind] = {
 }
 
 log = logging.getLogger(__name__)
+_TOLD: WeakSet[Program] = WeakSet()  # programs of which the log has said what is missing
 
 
 def runtime_kind(name: str) -> RuntimeKind:
@@ -65,7 +67,7 @@ def new_runtime(
                 return SpreadRuntime(slots, cores, partial(NativeRuntime, program, network))
             return NativeRuntime(program, network, slots)
         except Unsupported as reason:
-            log.info("sampling by the reference runtime: native has no rule for %s", reason)
+            _tell(program, f"native has no rule for {reason}")
     if kind == "onnx":
         from ancestral.runtimes.onnx.runtime import OnnxRuntime
         from ancestral.runtimes.onnx.writer import Unwritten
@@ -73,8 +75,15 @@ def new_runtime(
         try:
             return OnnxRuntime(program, network, slots)
         except Unwritten as reason:
-            log.info("sampling by the reference runtime: ONNX has no form of %s", reason)
+            _tell(program, f"ONNX has no form of {reason}")
     return ReferenceRuntime(program, network, slots)
+
+
+def _tell(program: Program, reason: str) -> None:
+    """Say once of a program why another runtime stands in."""
+    if program not in _TOLD:
+        _TOLD.add(program)
+        log.warning("the reference runtime samples: %s", reason)
 
 
 def runtime_of(kind: RuntimeKind, program: Program | None, network: Network) -> RuntimeKind:

@@ -19,9 +19,11 @@ from ancestral.runtimes.lattice import Draw
 from ancestral.runtimes.native import fields as f
 from ancestral.runtimes.native.chunk import Chunk, Draws
 from ancestral.runtimes.native.code import draw
+from ancestral.runtimes.native.code.cache import compiling
 from ancestral.runtimes.native.code.interpreter import located, run, run_end, run_part
 from ancestral.runtimes.native.code.kernels import kernels
 from ancestral.runtimes.native.code.lanes import LANES
+from ancestral.runtimes.native.code.operations import operations
 from ancestral.runtimes.native.lower.lowering import Lowering
 from ancestral.runtimes.native.lower.rings import RingStore
 from ancestral.runtimes.native.shared import numpy_type, prepared
@@ -60,12 +62,11 @@ class NativeBatch:
         config = [*draw.describe(likelihood), vectors, channels, int(likelihood.joint)]
         self._config: Array = np.array(config, dtype=np.int64)
         self.draws = Draws(slots, size, channels)
-        self._kernel = kernels(self._dtype).address
         self._reserve(self._capacity)
-        nothing = np.zeros((0, 0, max(channels, 1)))
-        self.run(
-            0, Chunk(nothing, nothing.astype(np.bool_), nothing)
-        )  # compiled before it is needed
+        with compiling(f"sites-{self._dtype}"):  # before it is needed
+            self._kernel = kernels(self._dtype).address
+            self._interpret = operations(self._dtype).address
+            self.run(0, Chunk.of(0, 0, channels))
 
     # ------------------------------------------------------------------ memory
 
@@ -233,13 +234,13 @@ class NativeBatch:
 
     def step(self, draw: Draw) -> None:
         """One site of every running slot, its values drawn by `draw`; see `Lattice.step`."""
-        like, tables, starts = self._dtype.type(0), self._addresses(), self._starts.tolist()
+        tables, starts = self._addresses(), self._starts.tolist()
         vectors, size = self.program.params_shape
         if self._stand[f.GRID] and self.column == 0:
-            run_part(like, self._kernel, starts[0], starts[1], tables)
+            run_part(self._kernel, starts[0], starts[1], tables)
         given = 0
         for sub in range(self.program.subs + 1):
-            run_part(like, self._kernel, starts[1 + sub], starts[2 + sub], tables)
+            run_part(self._kernel, starts[1 + sub], starts[2 + sub], tables)
             if sub == self.program.subs:
                 break
             params = np.stack(
@@ -259,10 +260,10 @@ class NativeBatch:
         return found
 
     def _addresses(self) -> tuple[int, ...]:
-        return tuple(
+        return (*(
             int(table.ctypes.data)
             for table in (
                 self._operations, self._starts, self._ends, self._links, self._segments,
                 self._scratch, self._stand, self.ranks, self._phases, self._lengths, self._by_row,
             )
-        )  # fmt: skip
+        ), self._interpret)  # fmt: skip

@@ -23,6 +23,12 @@ class Chunk:
     fixed: npt.NDArray[np.bool_]
     nats: npt.NDArray[np.float64]
 
+    @staticmethod
+    def of(slots: int, sites: int, channels: int) -> Chunk:
+        """Nothing is fixed, nothing drawn."""
+        shape = (slots, sites, max(channels, 1))
+        return Chunk(np.zeros(shape), np.zeros(shape, dtype=np.bool_), np.zeros(shape))
+
 
 class Draws:
     """Seeds and ways of drawing by slot, and room for one draw at a time."""

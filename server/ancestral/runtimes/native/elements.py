@@ -14,7 +14,9 @@ from ancestral.runtimes.elements import Elements
 from ancestral.runtimes.native import fields as f
 from ancestral.runtimes.native.chunk import Chunk, Draws
 from ancestral.runtimes.native.code import draw
+from ancestral.runtimes.native.code.cache import compiling
 from ancestral.runtimes.native.code.kernels import kernels
+from ancestral.runtimes.native.code.operations import operations
 from ancestral.runtimes.native.code.schedule import run_elements, run_time
 from ancestral.runtimes.native.lower.elements import ElementLowering
 from ancestral.runtimes.native.shared import numpy_type, weights_of
@@ -42,10 +44,11 @@ class NativeElements(Elements):
         self._stand = np.zeros(f.STATE, dtype=np.int64)
         self._stand[f.ARENA_SLOT] = self._arena.stride(0) * self._type.itemsize
         self._ranks = np.zeros(slots, dtype=np.int64)
-        self._kernel = kernels(self._type).address
         self._places = np.ascontiguousarray(program.params), np.ascontiguousarray(program.codes)
-        nothing = np.zeros((0, 0, max(channels, 1)))
-        self.run(0, Chunk(nothing, nothing.astype(np.bool_), nothing))
+        with compiling(f"elements-{self._type}"):  # before it is needed
+            self._kernel = kernels(self._type).address
+            self._interpret = operations(self._type).address
+            self.run(0, Chunk.of(0, 0, channels))
 
     @property
     def weights(self) -> list[Tensor]:
@@ -71,7 +74,7 @@ class NativeElements(Elements):
         for first in (0,) if slots is None else slots.tolist():
             self._stand[f.N] = self.n if slots is None else 1
             self._stand[f.ARENA] = arena + first * stride
-            run_time(self._type.type(0), self._kernel, time, self._due_tables(), self._tables())
+            run_time(self._kernel, time, self._due_tables(), self._tables())
 
     def run(self, sites: int, chunk: Chunk) -> None:
         """Advance every slot by so many sites."""
@@ -89,13 +92,13 @@ class NativeElements(Elements):
             self.ranks[i] += sites
 
     def _tables(self) -> tuple[int, ...]:
-        return tuple(
+        return (*(
             int(table.ctypes.data)
             for table in (
                 self._operations, self._none, self._ends, self._links, self._segments,
                 self._scratch, self._stand, self._ranks, self._none, self._none, self._none,
             )
-        )  # fmt: skip
+        ), self._interpret)  # fmt: skip
 
     def _due_tables(self) -> tuple[int, int]:
         return int(self._low.due_starts.ctypes.data), int(self._low.due.ctypes.data)

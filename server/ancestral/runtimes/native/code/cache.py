@@ -1,4 +1,4 @@
-"""Where compiled code is kept: a folder of the user's, one for each state of these sources.
+"""Where compiled code is kept, and who compiles it: a folder for each state of these sources.
 
 Numba keeps compiled code beside the source and looks at that one file's date only. A server may be
 installed where it cannot write, and the code of one function is spread over the files here.
@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,28 @@ def folder() -> Path:
     given = os.environ.get("NUMBA_CACHE_DIR")
     root = Path(given) if given else Path(os.environ.get("ANCESTRAL_CACHE") or CACHE) / "native"
     return root / found.hexdigest()[:16]
+
+
+@contextmanager
+def compiling(what: str) -> Iterator[None]:
+    """What is compiled within is compiled by one process; others that come meanwhile wait.
+
+    Then they read it. Afterwards nobody waits.
+    """
+    done = folder() / f"{what}.compiled"
+    if done.exists():
+        yield
+        return
+    with ExitStack() as held:
+        with suppress(ImportError, OSError):  # no such locks, or nowhere to write
+            import fcntl
+
+            done.parent.mkdir(parents=True, exist_ok=True)
+            lock = held.enter_context((done.parent / f"{what}.lock").open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+        with suppress(OSError):
+            done.touch()
 
 
 def compiled(function: Callable[..., Any]) -> Any:

@@ -10,7 +10,7 @@ from numba import njit
 from ancestral.runtimes.native import fields as f
 from ancestral.runtimes.native.code.addresses import address
 from ancestral.runtimes.native.code.cache import compiled
-from ancestral.runtimes.native.code.execute import run_operations
+from ancestral.runtimes.native.code.lanes import call_kernel
 from ancestral.runtimes.native.code.memory import integer, put
 from ancestral.runtimes.native.code.values import draw
 
@@ -40,26 +40,18 @@ def run(
     Operations starts[0] … starts[1] are a row's, starts[1 + s] … starts[2 + s] those of sub-step
     s.
     """
-    ops, starts, ends, links, segs, scratch, stand, ranks, phases, lengths, by_row = tables
+    (
+        ops, starts, ends, links, segs, scratch, stand, ranks, phases, lengths, by_row, operations,
+    ) = tables  # fmt: skip
     for site in range(count):
         if integer(stand, f.GRID) and integer(stand, f.AT_COLUMN) == 0:
-            run_operations(
-                like,
-                kernel,
-                ops,
-                integer(starts, 0),
-                integer(starts, 1),
-                links,
-                segs,
-                scratch,
-                stand,
-                ranks,
-                phases,
-                lengths,
-            )
+            call_kernel(
+                operations, kernel, ops, integer(starts, 0), integer(starts, 1), links, segs,
+                scratch, stand, ranks, phases, lengths,
+            )  # fmt: skip
         for sub in range(subs + 1):
-            run_operations(
-                like, kernel, ops, integer(starts, 1 + sub), integer(starts, 2 + sub), links,
+            call_kernel(
+                operations, kernel, ops, integer(starts, 1 + sub), integer(starts, 2 + sub), links,
                 segs, scratch, stand, ranks, phases, lengths,
             )  # fmt: skip
             if sub < subs:
@@ -71,23 +63,23 @@ def run(
 
 
 @compiled
-def run_part(like, kernel, first, last, tables):
+def run_part(kernel, first, last, tables):
     """Operations first … last-1 for all running slots, at their present site."""
-    ops, _, _, links, segs, scratch, stand, ranks, phases, lengths, _ = tables
-    run_operations(
-        like, kernel, ops, first, last, links, segs, scratch, stand, ranks, phases, lengths
+    ops, _, _, links, segs, scratch, stand, ranks, phases, lengths, _, operations = tables
+    call_kernel(
+        operations, kernel, ops, first, last, links, segs, scratch, stand, ranks, phases, lengths
     )
 
 
 @compiled
 def run_end(tables, clocks):
     """One site further."""
-    _, _, _, _, _, _, stand, ranks, phases, lengths, by_row = tables
+    _, _, _, _, _, _, stand, ranks, phases, lengths, by_row, _ = tables
     advance(stand, ranks, phases, lengths, clocks, by_row)
 
 
 @compiled
 def located(tables, end, slot):
     """The address of a slot's params (`end` 0) or codes (1)."""
-    _, _, ends, _, _, _, stand, ranks, phases, lengths, _ = tables
+    _, _, ends, _, _, _, stand, ranks, phases, lengths, _, _ = tables
     return address(ends + 8 * f.FIELDS * end, f.OUT, slot, stand, ranks, phases, lengths)

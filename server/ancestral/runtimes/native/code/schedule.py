@@ -8,41 +8,37 @@ from ancestral.runtimes.native import fields as f
 from ancestral.runtimes.native.code.addresses import address
 from ancestral.runtimes.native.code.cache import compiled
 from ancestral.runtimes.native.code.draw import VECTORS
-from ancestral.runtimes.native.code.execute import run_operations
-from ancestral.runtimes.native.code.lanes import bytes_of
+from ancestral.runtimes.native.code.lanes import bytes_of, call_kernel
 from ancestral.runtimes.native.code.memory import integer, put
-from ancestral.runtimes.native.code.movement import (
-    gather,
-    scatter,
-)
+from ancestral.runtimes.native.code.movement import gather, scatter
 from ancestral.runtimes.native.code.values import draw
 
 
 @njit
-def run_due(like, kernel, time, due, tables):
+def run_due(kernel, time, due, tables):
     """What is due at a time: rows ROW … of the parts' operations, for the slots at hand."""
-    ops, _, _, links, segs, scratch, stand, ranks, phases, lengths, _ = tables
+    ops, _, _, links, segs, scratch, stand, ranks, phases, lengths, _, operations = tables
     starts, entries = due
     for i in range(integer(starts, time), integer(starts, time + 1)):
         entry = entries + 8 * 4 * i
         put(stand, f.ROW, integer(entry, 2))
         put(stand, f.ROWS, integer(entry, 3))
-        run_operations(
-            like, kernel, ops, integer(entry, 0), integer(entry, 1), links, segs, scratch, stand,
-            ranks, phases, lengths,
+        call_kernel(
+            operations, kernel, ops, integer(entry, 0), integer(entry, 1), links, segs, scratch,
+            stand, ranks, phases, lengths,
         )  # fmt: skip
 
 
 @compiled
-def run_time(like, kernel, time, due, tables):
+def run_time(kernel, time, due, tables):
     """The same, for those who draw elsewhere."""
-    run_due(like, kernel, time, due, tables)
+    run_due(kernel, time, due, tables)
 
 
 @compiled
 def run_elements(like, kernel, count, subs, tables, due, where, sizes, config, slots_data, chunk):
     """`count` sites of an element program; see `elements`."""
-    _, _, ends, _, _, _, stand, ranks, phases, lengths, _ = tables
+    _, _, ends, _, _, _, stand, ranks, phases, lengths, _, _ = tables
     arena, params, codes = where
     width, dims = sizes
     n, stride = integer(stand, f.N), integer(stand, f.ARENA_SLOT)
@@ -55,7 +51,7 @@ def run_elements(like, kernel, count, subs, tables, due, where, sizes, config, s
             for first in range(1 if together else n):
                 put(stand, f.N, n if together else 1)
                 put(stand, f.ARENA, arena + first * stride)
-                run_due(like, kernel, integer(ranks, first) * subs + sub, due, tables)
+                run_due(kernel, integer(ranks, first) * subs + sub, due, tables)
             put(stand, f.N, n)
             for slot in range(n):
                 found = address(ends, f.OUT, slot, stand, ranks, phases, lengths)

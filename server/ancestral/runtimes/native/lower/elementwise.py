@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ancestral.compile.program import Step
+from ancestral.runtimes.native.lower.composed import COMPOSED, composed
 from ancestral.runtimes.native.lower.errors import Unsupported
 from ancestral.runtimes.native.lower.lowering import Lowering
 from ancestral.runtimes.native.lower.plan import CASTS, Part, to_float
@@ -121,8 +122,9 @@ def _gelu(low: Lowering, step: Step, out: Operand, x: list[Operand], plain: list
 def _elu(low: Lowering, step: Step, out: Operand, x: list[Operand], plain: list[Any],
          kwargs: dict[str, Any], count: int) -> None:  # fmt: skip
     if any(v != 1 for v in (*plain, *kwargs.values())):
-        raise Unsupported(f"{step.op} with {plain}")
-    low.apply("elu", out, x[0], count=count)
+        composed(low, step, out, x, plain, kwargs, count)
+    else:
+        low.apply("elu", out, x[0], count=count)
 
 
 def _leaky(low: Lowering, step: Step, out: Operand, x: list[Operand], plain: list[Any],
@@ -188,6 +190,7 @@ def _softplus(low: Lowering, step: Step, out: Operand, x: list[Operand], plain: 
 
 
 RULES: dict[str, Apply] = {
+    **dict.fromkeys(COMPOSED, composed),
     "add": _linear(1, False),
     "sub": _linear(-1, False),
     "rsub": _linear(-1, True),
