@@ -138,7 +138,8 @@ def test_prefix_changes_nothing_of_what_follows_it(root: Path, name: str) -> Non
     values = model.data.to_sites(torch.from_numpy(whole.items))[0].numpy()[order]
     again = model.sample(1, seed=6, condition=condition_of(name), prefix=values[:5])
     np.testing.assert_array_equal(whole.items, again.items)
-    assert again.log_prob[0] == pytest.approx(whole.log_prob[0], abs=1e-9)
+    # the prefix is scored by the teacher-forced pass, which rounds differently
+    assert again.log_prob[0] == pytest.approx(whole.log_prob[0], rel=1e-5)
 
 
 def test_a_wholly_known_item_is_only_scored(root: Path) -> None:
@@ -237,7 +238,7 @@ def test_unfit_requests_name_their_field(root: Path) -> None:
 def test_fingerprint_tells_weights_apart(root: Path, tmp_path: Path) -> None:
     model = load(root, "tiny-made")
     assert model.fingerprint.startswith("tiny-made/1:")
-    assert "reference-torch-" in model.fingerprint
+    assert " native-" in model.fingerprint
     changed = {"hidden": [13], "order": [4, 2, 0, 5, 1, 3]}
     publish(tmp_path, "tiny-made", hyperparameters=changed)
     assert load(tmp_path, "tiny-made").fingerprint != model.fingerprint
