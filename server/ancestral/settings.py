@@ -21,6 +21,7 @@ from pydantic_core import ErrorDetails
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ancestral"
 Runtime = Literal["native", "onnx", "reference", "naive"]
+Precision = Literal["float32", "tf32", "bf16"]
 Weights = Literal["", "float32", "bf16", "int8"]
 RUNTIMES: tuple[str, ...] = get_args(Runtime)
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,6 +86,10 @@ class Settings:
     drain_seconds: float = _setting(
         25.0, "what runs may finish, when a process is asked to stop; then it is handed over", gt=0
     )
+    device: str = _setting(
+        "cpu", "where networks run: `cpu`, or `cuda:0`", pattern=r"^(cpu|cuda(:\d+)?)$"
+    )
+    precision: Precision = _setting("float32", "of products on a GPU: `float32`, `tf32` or `bf16`")
     runtime: Runtime = _setting("native", "what samples: `native`, `onnx`, `reference` or `naive`")
     weights: Weights = _setting(
         "", "weights are rounded to `float32`, `bf16` or `int8`; as each package says where empty"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import threading
 from typing import Any
@@ -66,10 +65,8 @@ class Reader(threading.Thread):
                     return
 
 
-def start(
-    server: Server, sites: int, other: Server | None = None, count: int = STREAMS
-) -> list[Reader]:
-    readers = [Reader(server, other or server, seed, sites) for seed in range(count)]
+def start(server: Server, sites: int, other: Server | None = None) -> list[Reader]:
+    readers = [Reader(server, other or server, seed, sites) for seed in range(STREAMS)]
     for reader in readers:
         reader.start()
     return readers
@@ -80,13 +77,8 @@ def join(readers: list[Reader], model: ancestral.Model, seconds: float = 240) ->
     for reader in readers:
         reader.join(seconds)
         assert reader.ended.get("type") == "done", (reader.ended, len(reader.values))
-
-    @functools.cache
-    def alone(seed: int, sites: int) -> Any:
-        return model.sample(1, seed, {"label": 1}, sites=sites)
-
     for reader in readers:
-        expected = alone(reader.seed, reader.sites)
+        expected = model.sample(1, reader.seed, {"label": 1}, sites=reader.sites)
         np.testing.assert_array_equal(reader.values, expected.items[0])
         (told,) = reader.ended["items"]
         np.testing.assert_allclose(told["log_prob"], expected.log_prob[0], rtol=1e-12)

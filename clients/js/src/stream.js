@@ -123,8 +123,7 @@ export class Stream {
     } finally {
       inbox.dispose();
       socket.onmessage = socket.onclose = null;
-      if (socket.readyState === WebSocket.CONNECTING) socket.onopen = () => socket.close(); // quietly
-      else socket.close();
+      socket.close();
     }
   }
 

@@ -49,9 +49,7 @@ class RequestId:
         try:
             await self.app(scope, receive, with_id)
         finally:
-            quiet = scope["path"] == "/metrics" or scope["path"].startswith("/health/")
-            access.log(
-                logging.DEBUG if quiet else logging.INFO,  # probes come every few seconds
+            access.info(
                 "%s %s %d %.3fs %s",
                 scope.get("method", "WS"),
                 scope["path"],

@@ -30,6 +30,8 @@ def serve(
     if embedded_redis and settings.broker:
         raise ValueError("--embedded-redis and --broker exclude each other")
     settings.require_guarded()
+    if not settings.broker:
+        _check_device(settings)
     from ancestral.api.server import serve as run
 
     if not embedded_redis:
@@ -46,7 +48,6 @@ def serve(
 )
 def worker(
     settings: Settings,
-    device: Annotated[str, typer.Option(help="Where networks run.")] = "cpu",
     metrics_port: Annotated[
         int | None, typer.Option(help="Metrics and health of this worker over HTTP at this port.")
     ] = None,
@@ -55,8 +56,7 @@ def worker(
     _end_when_asked()
     if not settings.broker:
         raise ValueError("--broker, or ANCESTRAL_BROKER, must say where jobs come from")
-    if device != "cpu":
-        raise ValueError(f"--device {device}: only cpu is supported by this build")
+    _check_device(settings)
     from ancestral.engine.process import work
     from ancestral.logs import set_up_logs
     from ancestral.tracing import set_up_traces
@@ -64,6 +64,15 @@ def worker(
     set_up_logs(settings)
     set_up_traces(settings, "ancestral-worker")
     work(settings, metrics_port=metrics_port)
+
+
+def _check_device(settings: Settings) -> None:
+    """Before anything is loaded."""
+    if settings.device == "cpu":
+        return
+    from ancestral.runtimes.cuda.runtime import checked_device
+
+    checked_device(settings.device)
 
 
 def _end_when_asked() -> None:

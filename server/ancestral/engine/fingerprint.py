@@ -7,6 +7,7 @@ import hashlib
 import torch
 
 from ancestral.compile import COMPILER_VERSION
+from ancestral.engine.runtimes import Place
 from ancestral.models.network import Network
 
 
@@ -22,8 +23,8 @@ def digest(network: Network) -> str:
 PRECISION = {"native": "float32", "onnx": "float32", "reference": "float64", "naive": "float64"}
 
 
-def fingerprint(package: str, weights: str, runtime: str) -> str:
-    """One line; `package` is NAME/VERSION. Sampling runs on the CPU.
+def fingerprint(package: str, weights: str, runtime: str, place: Place | None = None) -> str:
+    """One line; `package` is NAME/VERSION.
 
     The native runtime's rounding follows from its own sources and the width of its vectors, the
     others' from the libraries that compute.
@@ -39,4 +40,8 @@ def fingerprint(package: str, weights: str, runtime: str) -> str:
         engine = f"onnxruntime-{onnxruntime.__version__}"
     else:
         engine = f"{runtime}-torch-{torch.__version__}"
-    return f"{package}:{weights} compiler-{COMPILER_VERSION} {engine} {PRECISION[runtime]} cpu"
+    place = place or Place()
+    precision = place.precision if runtime == "cuda" else PRECISION[runtime]
+    device = torch.device(place.device)
+    kind = device.type if device.type == "cpu" else torch.cuda.get_device_name(device)
+    return f"{package}:{weights} compiler-{COMPILER_VERSION} {engine} {precision} {kind}"

@@ -13,7 +13,7 @@ from ancestral import compile as compiler
 from ancestral.engine.display import model_html
 from ancestral.engine.fingerprint import digest, fingerprint
 from ancestral.engine.length import sites_of
-from ancestral.engine.runtimes import RuntimeKind, new_runtime, runtime_kind, runtime_of
+from ancestral.engine.runtimes import Place, RuntimeKind, new_runtime, runtime_kind, runtime_of
 from ancestral.runtimes.base import Runtime
 from ancestral.runtimes.derive import derive
 from ancestral.runtimes.ensemble import EnsembleRuntime, EnsembleScorer
@@ -35,7 +35,9 @@ class Loaded:
     ) -> None:
         self.package = package
         self.cores = cores or Settings.from_env().cores
-        self.kind = runtime_kind(runtime or Settings.from_env().runtime)
+        settings = Settings.from_env()
+        self.place = Place(settings.device, settings.precision)
+        self.kind = runtime_kind(runtime or settings.runtime, self.place.device)
         self.manifest = package.manifest
         self.name: str = package.manifest.name
         self.version: int = package.manifest.version
@@ -63,7 +65,8 @@ class Loaded:
         """What scores: torch, or ONNX Runtime where that is what samples, too."""
         long_items = LongItems(lambda: self.program, lambda: self.new_runtime(1))
         if self.kind != "onnx":
-            return scorer_of(self.network, self.conditions, self.order, long_items)
+            device = self.place.device
+            return scorer_of(self.network, self.conditions, self.order, long_items, device)
         if self.members:
             return EnsembleScorer([member.scorer for member in self.members])
         from ancestral.runtimes.onnx.scorer import OnnxScorer
@@ -73,6 +76,7 @@ class Loaded:
             self.network,
             self.conditions,
             order=self.order,
+            device=self.place.device,
             long_items=long_items,
         )
 
@@ -157,7 +161,8 @@ class Loaded:
             return EnsembleRuntime(slots, makers)
         kind = self.kind if kind is None else kind
         program = None if kind == "naive" else self.program
-        return new_runtime(kind, program, self.network, slots, self.order, cores or self.cores)
+        cores = cores or self.cores
+        return new_runtime(kind, program, self.network, slots, self.order, cores, self.place)
 
     @property
     def weights(self) -> str:
@@ -169,4 +174,4 @@ class Loaded:
     @property
     def fingerprint(self) -> str:
         """What values are bit-exact under: package, compiler, runtime, precision, device."""
-        return fingerprint(f"{self.name}/{self.version}", self.weights, self.runtime)
+        return fingerprint(f"{self.name}/{self.version}", self.weights, self.runtime, self.place)

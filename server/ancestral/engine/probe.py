@@ -22,7 +22,7 @@ from ancestral.runtimes.base import Sampling, SlotRequest, Values
 
 FLOAT64_LIMIT = 1e-10  # of the params' scale
 FLOAT32_LIMIT = 1e-4
-FLOAT32_KINDS = ("native", "onnx")
+FLOAT32_KINDS = ("native", "cuda", "onnx")
 HOT = 100.0  # temperature at which draws are about even
 NAIVE_SITES = 16  # drawn by the naive runtime, behind a known prefix: each costs a forward pass
 

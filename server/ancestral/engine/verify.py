@@ -27,6 +27,7 @@ from ancestral.engine.parity import (
     random_values,
     step_params,
 )
+from ancestral.engine.precision import cost
 from ancestral.engine.probe import FLOAT32_KINDS, FLOAT32_LIMIT, FLOAT64_LIMIT, Check, Probe
 from ancestral.engine.rounded import rounding
 from ancestral.engine.runtimes import RuntimeKind
@@ -98,6 +99,9 @@ def run_checks(
             return
         yield _derived(program, model.fallback_reason)
         runtime = model.new_runtime(1, kind)
+        if runtime.name == "cuda" and model.place.precision != "float32":
+            yield cost(model, kind, length)
+            return
         if program is not None and runtime.name in FLOAT32_KINDS:
             assert isinstance(runtime, ReferenceRuntime)
             yield _parity(model, program, length, torch.float32, FLOAT32_LIMIT, runtime.batch)

@@ -7,6 +7,7 @@ the work can pause (`parts`), so that others have their turn.
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -49,7 +50,9 @@ class Scorer:
     ) -> None:
         self._long_items = long_items
         self._measured: tuple[int, int, int] | None = None  # sites, bytes of half of them, bytes
-        self._network = network.to(device).eval()
+        if torch.device(device).type != "cpu":  # others read the network where it is
+            network = copy.deepcopy(network).to(device)
+        self._network = network.eval()
         self._specs = tuple(conditions)
         self._order = None if order is None else torch.from_numpy(order)
         self._device = torch.device(device)
@@ -248,13 +251,14 @@ def scorer_of(
     conditions: Sequence[ConditionSpec] = (),
     order: npt.NDArray[np.int64] | None = None,
     long_items: LongItems | None = None,
+    device: torch.device | str = "cpu",
 ) -> Scorer | EnsembleScorer:
     """What scores a network: alone, or as the mean of the likelihoods under its orders."""
     if not network.orders:
-        return Scorer(network, conditions, order=order, long_items=long_items)
+        return Scorer(network, conditions, order=order, device=device, long_items=long_items)
     return EnsembleScorer(
         [
-            Scorer(network.for_order(name), conditions, order=positions)
+            Scorer(network.for_order(name), conditions, order=positions, device=device)
             for name, positions in network.orders.items()
         ]
     )

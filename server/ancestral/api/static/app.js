@@ -10,10 +10,7 @@ const scorer = new Scorer((codes, what) => sampler.goOn(codes, what));
 const gallery = new Gallery();
 const sampler = new Sampler(
   (picked) => scorer.scoreSample(picked),
-  (busy) => {
-    gallery.hold(busy);
-    if (!busy && rail.stale) rail.refresh(); // a model that was loaded for it
-  },
+  (busy) => gallery.hold(busy),
 );
 const rail = new Rail(gallery, (model, anew, options) => {
   sampler.choose(model, anew, options);

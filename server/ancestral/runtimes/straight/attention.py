@@ -88,8 +88,8 @@ def keyed(caches: Caches, names: dict[int, str], table: Table, step: Step) -> Fe
 def _query(s: State, step: Step, what: str) -> Tensor:
     """What a sparse pattern says of the slots' own queries."""
     lists = s.statics[f"places/{step.name}/{what}"]
-    most = s.statics[f"places/{step.name}/counts"].shape[0] - 1
-    return lists.index_select(0, (s.at.rank - step.lead[1]).clamp(0, most))
+    query = (s.at.rank - step.lead[1]).clamp_min(0)
+    return lists.index_select(0, torch.minimum(query, s.statics[f"places/{step.name}/last"]))
 
 
 def _own(caches: Caches, s: State, step: Step) -> Tensor:
@@ -111,8 +111,9 @@ def _append(caches: Caches, s: State, step: Step, operand: int, value: Tensor) -
     place, kept = key.clamp_min(0), key >= 0
     if sparse:
         table = s.statics[f"places/{step.name}/place"]
-        there = table.index_select(0, key.clamp(0, table.shape[0] - 1))
-        kept = kept & (there >= 0) & (key < table.shape[0])
+        final = s.statics[f"places/{step.name}/final"]
+        there = table.index_select(0, torch.minimum(key.clamp_min(0), final))
+        kept = kept & (there >= 0) & (key <= final)
         place = there.clamp_min(0)
     head = torch.arange(heads, device=key.device)[None]
     index = (s.at.slot[:, None], head, place[:, None])

@@ -95,12 +95,15 @@ def statics_of(caches: Caches, n: int) -> dict[str, Tensor]:
 def _lists(places: Places) -> dict[str, Tensor]:
     """`place` of each key; for each query the `places` and `keys` it reads, and how many.
 
-    `order` counts the longest list from 0.
+    `order` counts the longest list from 0; `last` and `final` are the last query and key.
     """
     rows, keys, counts = places.lists()
     order = torch.arange(rows.shape[1], device=rows.device)
     place = places.place_index
-    return {"place": place, "places": rows, "keys": keys, "counts": counts, "order": order}
+    last = torch.tensor(len(counts) - 1, device=rows.device)
+    final = torch.tensor(len(place) - 1, device=rows.device)
+    found = {"place": place, "places": rows, "keys": keys, "counts": counts, "order": order}
+    return {**found, "last": last, "final": final}
 
 
 def table_names(caches: Caches) -> dict[int, str]:
