@@ -136,3 +136,16 @@ def test_the_script_is_shipped() -> None:
     import ancestral.access
 
     assert (Path(ancestral.access.__file__).parent / "bucket.lua").is_file()
+
+
+def test_api_processes_share_their_counts(broker: str) -> None:
+    async def run() -> None:
+        first, second = RedisLedger(broker), RedisLedger(broker)
+        levels = [await ledger.spend("shared", Rate(3), 1) for ledger in (first, second) * 2]
+        assert [level.granted for level in levels] == [True, True, True, False]
+        await first.issue("of-the-first", "alice", 60)
+        assert await second.redeem("of-the-first") == "alice"
+        for ledger in (first, second):
+            await ledger.close()
+
+    asyncio.run(run())

@@ -49,3 +49,13 @@ def test_unload_and_load(server: Server) -> None:
     assert after["items"] == before["items"]
     assert after["fingerprint"] == before["fingerprint"]
     assert server.client.post("/models/nothing/load").status_code == 404
+
+
+def test_workers_and_queues(server: Server) -> None:
+    answer = server.client.get("/workers")
+    assert answer.status_code == 200
+    (worker,) = answer.json()["workers"]
+    held = worker["models"]["tiny-made/1"]
+    assert held["state"] == "ready"
+    assert worker["slots_total"] == sum(m["slots_total"] for m in worker["models"].values())
+    assert answer.json()["waiting"]["tiny-made/1"] == 0

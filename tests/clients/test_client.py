@@ -317,7 +317,11 @@ def test_models_are_loaded_and_unloaded(client: Client) -> None:
         client.load("tiny-char-rnn/2")
 
 
-def test_metrics(client: Client) -> None:
+def test_workers_and_metrics(client: Client) -> None:
+    found = client.workers()
+    (worker,) = found["workers"]
+    assert "tiny-made/1" in worker["models"]
+    assert found["waiting"]["tiny-made/1"] == 0
     assert "\nancestral_build_info{" in "\n" + client.metrics()
 
 

@@ -50,6 +50,21 @@ def test_a_service_is_locked_down(name: str) -> None:
         assert port.startswith("127.0.0.1:")  # others are let in by a variable
 
 
+def test_the_overlay_that_asks_for_keys() -> None:
+    (overlay,) = documents(DOCKER / "keys.yml")
+    api, keys = overlay["services"]["api"], overlay["services"]["keys"]
+    found = settings(environment("api") | api["environment"])
+    assert found.keys is not None
+    assert not found.allow_anonymous
+    found.require_guarded()
+    assert keys["environment"] == {"ANCESTRAL_KEYS": str(found.keys)}
+    assert keys["entrypoint"] == ["ancestral", "keys"]
+    folder = str(found.keys.parent)
+    assert api["volumes"] == [f"keys:{folder}:ro"]
+    assert keys["volumes"] == [f"keys:{folder}"]
+    assert f" {folder}\n" in DOCKERFILE  # of the image's user, and so the volume is
+
+
 def test_what_is_mounted_exists() -> None:
     volumes = compose()["volumes"]
     for service in SERVICES.values():

@@ -72,10 +72,21 @@ def test_a_pod_has_longer_than_its_drain(name: str) -> None:
     assert spec["enableServiceLinks"] is False  # a Service's variables are no settings of ours
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
-    assert {"/tmp", "/cache"} == {mount["mountPath"] for mount in container["volumeMounts"]}
+    assert {"/tmp", "/cache"} <= {mount["mountPath"] for mount in container["volumeMounts"]}
     ports = {port["name"] for port in container["ports"]}
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
         assert container[probe]["httpGet"]["port"] in ports
+
+
+def test_every_request_needs_a_key() -> None:
+    (container,) = pod("api")["containers"]
+    told = {one["name"]: one["value"] for one in container["env"]}
+    found = settings(variables() | told | {"ANCESTRAL_HOST": "0.0.0.0"})
+    found.require_guarded()
+    assert not found.allow_anonymous
+    assert found.keys is not None
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert mounts["keys"] == str(found.keys.parent)
 
 
 def test_selectors_meet_their_pods() -> None:

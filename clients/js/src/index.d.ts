@@ -88,6 +88,18 @@ export interface Model {
   [more: string]: unknown;
 }
 
+export interface Workers {
+  workers: {
+    worker: string;
+    steps: number;
+    slots_total: number;
+    slots_in_use: number;
+    models: Record<string, { state: string; slots_total: number; slots_in_use: number; [more: string]: unknown }>;
+  }[];
+  /** Jobs that wait, by NAME/VERSION. */
+  waiting: Record<string, number>;
+}
+
 export interface Samples {
   job: string;
   model: string;
@@ -170,6 +182,7 @@ export class Client {
   unload(name: string): Promise<Model>;
   token(): Promise<string | null>;
   ready(): Promise<{ status: string; reasons: string[] }>;
+  workers(): Promise<Workers>;
   metrics(): Promise<string>;
   logProb(model: string, inputs: Iterable<Item> | AsyncIterable<Item>, options?: ScoreOptions): Promise<Score[]>;
   scores(model: string, inputs: Iterable<Item> | AsyncIterable<Item>, options?: ScoreOptions): AsyncGenerator<Score>;

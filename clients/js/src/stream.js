@@ -123,7 +123,8 @@ export class Stream {
     } finally {
       inbox.dispose();
       socket.onmessage = socket.onclose = null;
-      socket.close();
+      if (socket.readyState === WebSocket.CONNECTING) socket.onopen = () => socket.close(); // quietly
+      else socket.close();
     }
   }
 

@@ -8,7 +8,7 @@ import json
 import ssl
 import uuid
 import weakref
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from typing import Any, Self, Unpack
 
@@ -104,6 +104,11 @@ class AsyncClient:
         query = {"version": version} if version else {}
         path = f"/models/{name}/{action}"
         return Model.of((await self._http.request("POST", path, params=query)).json())
+
+    async def workers(self) -> Mapping[str, Any]:
+        """`workers`: their slots and models; `waiting`: jobs in the queue, by NAME/VERSION."""
+        found: Mapping[str, Any] = (await self._http.request("GET", "/workers")).json()
+        return found
 
     async def metrics(self) -> str:
         """The server's figures in Prometheus' text format."""

@@ -196,6 +196,7 @@ class Client:
     model = _waiting(AsyncClient.model)
     load = _waiting(AsyncClient.load)
     unload = _waiting(AsyncClient.unload)
+    workers = _waiting(AsyncClient.workers)
     metrics = _waiting(AsyncClient.metrics)
     log_prob = _waiting(AsyncClient.log_prob)
     iter_log_prob = _iterating(AsyncClient.iter_log_prob)

@@ -30,6 +30,7 @@ from ancestral.api import (
     sample,
     stream,
     tokens,
+    workers,
 )
 from ancestral.api.catalogue import Catalogue
 from ancestral.api.guard import Guard
@@ -124,7 +125,8 @@ def create_app(settings: Settings | None = None, loader: Loader | None = None) -
     app.state.services = services
     app.state.watch = StepWatch()
     problems.install(app)
-    for part in (log_prob, embed, sample, batches, jobs, models, tokens, health, inference, stream):
+    parts = (log_prob, embed, sample, batches, jobs, models, workers, tokens, health, inference)
+    for part in (*parts, stream):
         app.include_router(part.router)
     if (settings.guide / "index.html").is_file():
         guide = StaticFiles(directory=settings.guide, html=True)

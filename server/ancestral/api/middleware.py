@@ -49,7 +49,9 @@ class RequestId:
         try:
             await self.app(scope, receive, with_id)
         finally:
-            access.info(
+            quiet = scope["path"] == "/metrics" or scope["path"].startswith("/health/")
+            access.log(
+                logging.DEBUG if quiet else logging.INFO,  # probes come every few seconds
                 "%s %s %d %.3fs %s",
                 scope.get("method", "WS"),
                 scope["path"],

@@ -294,3 +294,29 @@ class ModelAnswer(BaseModel):
 
 class ModelList(BaseModel):
     models: list[ModelAnswer]
+
+
+class HeldModel(BaseModel):
+    """A model as one worker holds it."""
+
+    state: Literal["loading", "ready", "on_demand", "leaving", "failed"]
+    error: str | None
+    derived: bool | None
+    runtime: str | None
+    fingerprint: str | None
+    slots_total: int
+    slots_in_use: int
+    bytes: int = Field(description="of weights and of the caches of all slots")
+
+
+class WorkerAnswer(BaseModel):
+    worker: str
+    steps: int = Field(description="turns of its loop: they advance while it is well")
+    slots_total: int
+    slots_in_use: int
+    models: dict[str, HeldModel] = Field(description="by NAME/VERSION")
+
+
+class WorkerList(BaseModel):
+    workers: list[WorkerAnswer]
+    waiting: dict[str, int] = Field(description="jobs that wait, by NAME/VERSION")

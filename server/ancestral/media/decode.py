@@ -34,6 +34,7 @@ MEDIA_TYPES = {
 }
 _DECLARED = {".txt": "text/plain"}  # by a file's suffix, where its first bytes cannot say
 _SLOWEST, _FASTEST = 1_000, 768_000  # Hz, of what "fit" resamples
+_LONGEST = 2**25  # samples that "fit" may resample to: 35 minutes at 16 kHz, 256 MiB
 
 
 def media_type(body: bytes, content_type: str | None) -> str:
@@ -164,6 +165,9 @@ def read_sound(body: bytes, rate: int | None, *, fit: bool = False) -> tuple[Amp
 def _resample(amplitudes: Amplitudes, rate: int, wanted: int) -> Amplitudes:
     if not _SLOWEST <= rate <= _FASTEST:
         raise MediaError(f"WAV of {rate} Hz; {_SLOWEST}..{_FASTEST} Hz can be resampled")
+    if len(amplitudes) * wanted > _LONGEST * rate:
+        seconds, most = len(amplitudes) / rate, _LONGEST / wanted
+        raise MediaError(f"WAV of {seconds:.0f} s; at {wanted} Hz {most:.0f} s are resampled")
     resampled = np.asarray(soxr.resample(amplitudes, rate, wanted), dtype=np.float64)
     if not len(resampled):
         raise MediaError(f"WAV: {len(amplitudes)} samples at {rate} Hz are too few to resample")

@@ -10,7 +10,10 @@ const scorer = new Scorer((codes, what) => sampler.goOn(codes, what));
 const gallery = new Gallery();
 const sampler = new Sampler(
   (picked) => scorer.scoreSample(picked),
-  (busy) => gallery.hold(busy),
+  (busy) => {
+    gallery.hold(busy);
+    if (!busy && rail.stale) rail.refresh(); // a model that was loaded for it
+  },
 );
 const rail = new Rail(gallery, (model, anew, options) => {
   sampler.choose(model, anew, options);

@@ -2,9 +2,15 @@
 
 import { $, figure, make } from "./dom.js";
 import { Easel } from "./easel.js";
+import { goesOn } from "./lanes.js";
 import { showProblem } from "./problem.js";
-import { asInput } from "./score.js";
+import { accepted, asInput } from "./score.js";
 
+const OWN = {
+  image: "Complete a picture of yours",
+  audio: "Continue a recording of yours",
+  midi: "Continue a piece of yours",
+};
 const CHIPS = 20; // classes that are shown as chips; more are typed
 const STEPS_PER_SECOND = 20; // of the length of a sound
 const NOTCHES = 200; // of the length's slider, evenly spaced in log length
@@ -50,6 +56,10 @@ export class Controls {
     $("begin").value = "";
     this.#give(null);
     this.#easel.choose(model);
+    const own = OWN[model.codec?.kind ?? model.kind] ?? OWN[model.kind];
+    $("given-line").hidden = !own || !(model.kind === "image" || goesOn(model));
+    $("begin-what").textContent = own ?? "";
+    $("begin-file").accept = accepted(model);
     $("count").value = 1;
     if (options) this.#restore(options);
     this.#label();

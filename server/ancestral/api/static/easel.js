@@ -58,7 +58,7 @@ export class Easel {
   choose(model) {
     this.#model = model;
     const picture = model.kind === "image";
-    $("easel-line").hidden = !picture;
+    $("easel-open").hidden = !picture;
     this.#open(false);
     if (!picture) return;
     const [channels, height, width] = model.shape;

@@ -39,6 +39,11 @@ export class Rail {
     window.addEventListener("hashchange", () => this.#goTo());
   }
 
+  /** Whether the chosen model is not ready yet, as far as is known. */
+  get stale() {
+    return this.#models.some(({ name, state }) => name === this.#chosen && state !== "ready");
+  }
+
   async refresh() {
     const models = await showingProblems(() => client.models());
     if (models === undefined) return;
@@ -120,7 +125,7 @@ export class Rail {
   }
 
   #card(model) {
-    const state = model.state === "ready" ? "" : model.state;
+    const state = model.state === "ready" ? "" : model.state.replace("_", " ");
     const [mark, words] = this.#gallery.elements(model);
     return make(
       "label",

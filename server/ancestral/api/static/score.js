@@ -11,6 +11,18 @@ const BY_NAME = { npy: "application/x-npy", mid: "audio/midi", midi: "audio/midi
 const ANOMALOUS = 1; // percent of held-out items that are less likely
 const UNUSUAL = 5;
 
+const ACCEPT = {
+  image: "image/*,.npy",
+  audio: "audio/*,.npy",
+  text: "text/plain,.npy",
+  midi: "audio/midi,audio/x-midi,.mid,.midi,.npy",
+};
+
+/** What a file chooser for a model's items offers. */
+export function accepted({ kind, codec }) {
+  return ACCEPT[codec?.kind] ?? ACCEPT[kind] ?? ".npy,application/json";
+}
+
 /** A file that neither the server nor this browser reads. */
 export class UnreadableFile extends Error {}
 

@@ -7,7 +7,7 @@ import { histogram, inUnit } from "./histogram.js";
 import { goesOn } from "./lanes.js";
 import { clearProblem, showError, showProblem } from "./problem.js";
 import { Ranking } from "./ranking.js";
-import { UnreadableFile, asInput, scoreOptions, verdict } from "./score.js";
+import { UnreadableFile, accepted, asInput, scoreOptions, verdict } from "./score.js";
 import { client } from "./server.js";
 
 const WHAT = {
@@ -19,13 +19,6 @@ const WHAT = {
   sequence: "an .npy",
 };
 const TOGETHER = 8; // files in one request
-const ACCEPT = {
-  image: "image/*,.npy",
-  audio: "audio/*,.npy",
-  text: "text/plain,.npy",
-  midi: "audio/midi,audio/x-midi,.mid,.midi,.npy",
-};
-
 /** Scores with the model that is chosen; `onGoOn(codes, what)`: samples are to go on from these. */
 export class Scorer {
   #model = null;
@@ -36,6 +29,7 @@ export class Scorer {
 
   constructor(onGoOn) {
     $("go-on").addEventListener("click", () => onGoOn(this.#last.codes, this.#last.what));
+    $("begin-file").addEventListener("change", () => this.#begin([...$("begin-file").files], onGoOn));
     $("score-words").addEventListener("click", () => this.scoreText($("words").value));
     $("words").addEventListener("keydown", (event) => {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.scoreText($("words").value);
@@ -59,7 +53,7 @@ export class Scorer {
     $("drop-what").textContent = WHAT[kind];
     $("own").hidden = kind !== "text";
     $("drop-shape").textContent = `${extent(model)}, ${levels(model)}`;
-    $("file").accept = ACCEPT[kind] ?? ".npy,application/json";
+    $("file").accept = accepted(model);
     const labels = model.conditions.filter(({ kind }) => kind === "label");
     $("known").hidden = labels.length === 0;
     $("known").replaceChildren(...labels.map(knownLabel));
@@ -103,13 +97,19 @@ export class Scorer {
     });
   }
 
-  /** Scores a file under what the options say. */
+  /** Scores a file under what the options say; whether that went well. */
   async scoreFile(file) {
     const model = this.#model;
-    await this.#ask(model, file.name, async () => {
+    return this.#ask(model, file.name, async () => {
       const { input, steps } = await asInput(file, model);
       return { steps, result: await this.#score(model, input, this.#options(model, input)) };
     });
+  }
+
+  /** Has samples go on from a file: as the model reads it, which scoring tells. */
+  async #begin([file], onGoOn) {
+    $("begin-file").value = "";
+    if (file && (await this.scoreFile(file))) onGoOn(this.#last.codes, this.#last.what);
   }
 
   /** Scores a text that was typed. */
@@ -158,12 +158,15 @@ export class Scorer {
     $("score").setAttribute("aria-busy", "true");
     try {
       const answer = await action();
-      if (asked === this.#asked) this.#show({ model, what, ...answer });
+      if (asked !== this.#asked) return false;
+      this.#show({ model, what, ...answer });
+      return true;
     } catch (error) {
-      if (asked !== this.#asked) return;
+      if (asked !== this.#asked) return false;
       $("result").hidden = true;
       if (error instanceof UnreadableFile) showProblem({ title: "Unreadable file", detail: error.message });
       else showError(error);
+      return false;
     } finally {
       if (asked === this.#asked) $("score").setAttribute("aria-busy", "false");
     }

@@ -58,7 +58,10 @@ export function pictureFigures({ shape, perDim, paint, pictureName }) {
   const say = make("output", { className: "probe" }, "Point at a pixel, or move with arrow keys.");
   probe(frames, bits, width, height, say);
   const pair = make("div", { className: "pair" }, ...frames.map(({ element }) => element));
-  return [pair, key(top, "per pixel"), say];
+  const over = make("input", { type: "checkbox" });
+  over.addEventListener("change", () => (pair.dataset.over = String(over.checked)));
+  const lay = make("label", { className: "check", hidden: !paint }, over, make("span", {}, "Lay it over the picture"));
+  return [pair, key(top, "per pixel"), lay, say];
 }
 
 function framed(canvas, text) {

@@ -37,7 +37,8 @@ LINK = OPERAND + 1
 
 # where the batch stands
 N, AT_COLUMN, ALL_COLUMNS, GRID = range(4)
-# over the elements of an item: the rows of the part at hand, and where the slots' elements lie
-ROW, ROWS, ARENA, ARENA_SLOT = range(4, 8)
-STATE = 8
-AS_MANY = -1  # in place of COLUMNS: as many as the part at hand has rows
+# over the elements of an item: the part's rows at hand, in all and of each slot, the slots, and
+# where their elements lie; to all operations but gathers and scatters they are rows of one slot
+ROW, ROWS, ARENA, ARENA_SLOT, EACH, SLOTS = range(4, 10)
+STATE = 10
+AS_MANY = -1  # in place of COLUMNS: as many as there are rows in all

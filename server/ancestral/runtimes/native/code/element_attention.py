@@ -34,16 +34,16 @@ def _gathered(like, elements, which, count, addresses, width, out):
 def run_attention(like, kernel, op, scratch, stand, ranks, phases, lengths):
     """Queries ROW … of a part, for the slots at hand."""
     extra, size = integer(op, f.EXTRA), bytes_of(like)
-    first, rows, arena = integer(stand, f.ROW), integer(stand, f.ROWS), integer(stand, f.ARENA)
+    first, rows, arena = integer(stand, f.ROW), integer(stand, f.EACH), integer(stand, f.ARENA)
     width, value_width = integer(extra, WIDTH), integer(extra, VALUE_WIDTH)
     row_bytes, value_bytes = vectors(width) * LANES * size, vectors(value_width) * LANES * size
     query = scratch + LANES * size
     found = query + row_bytes
     scores = found + value_bytes
-    for slot in range(integer(stand, f.N)):
+    q = address(op, f.X, 0, stand, ranks, phases, lengths)
+    out = address(op, f.OUT, 0, stand, ranks, phases, lengths)
+    for slot in range(integer(stand, f.SLOTS)):
         elements = arena + slot * integer(stand, f.ARENA_SLOT)
-        q = address(op, f.X, slot, stand, ranks, phases, lengths)
-        out = address(op, f.OUT, slot, stand, ranks, phases, lengths)
         for r in range(first, first + rows):
             start = integer(integer(extra, STARTS), r)
             count = integer(integer(extra, STARTS), r + 1) - start

@@ -60,7 +60,8 @@ def run_pointwise(like, kernel, op, stand, ranks, phases, lengths):
         y = address(op, f.Y, 0, stand, ranks, phases, lengths)
         z = address(op, f.Z, 0, stand, ranks, phases, lengths)
         out = address(op, f.OUT, 0, stand, ranks, phases, lengths)
-        apply(like, kernel, integer(op, f.CODE), x, y, z, out, integer(op, f.DENSE) * n)
+        rows = n * columns if integer(op, f.COLUMNS) == f.AS_MANY else n
+        apply(like, kernel, integer(op, f.CODE), x, y, z, out, integer(op, f.DENSE) * rows)
         return
     for slot in range(n):
         x = address(op, f.X, slot, stand, ranks, phases, lengths)
@@ -110,16 +111,18 @@ def run_local(like, op, scratch, stand, ranks, phases, lengths):
 @njit
 def run_rows(like, op, stand, ranks, phases, lengths):
     """Rows of a part to or from the slots' elements; see `movement`."""
-    first, rows, arena = integer(stand, f.ROW), integer(stand, f.ROWS), integer(stand, f.ARENA)
-    extra = integer(op, f.EXTRA)
-    for slot in range(integer(stand, f.N)):
-        elements = arena + slot * integer(stand, f.ARENA_SLOT)
-        if integer(op, f.KIND) == f.GATHER_ROWS:
-            out = address(op, f.OUT, slot, stand, ranks, phases, lengths)
-            gather_rows(like, elements, out, integer(op, f.OUT + f.COLUMN), first, rows, extra)
+    first, rows, extra = integer(stand, f.ROW), integer(stand, f.EACH), integer(op, f.EXTRA)
+    elements, stride = integer(stand, f.ARENA), integer(stand, f.ARENA_SLOT)
+    gathered = integer(op, f.KIND) == f.GATHER_ROWS
+    at = f.OUT if gathered else f.X
+    row, step = address(op, at, 0, stand, ranks, phases, lengths), integer(op, at + f.COLUMN)
+    for _ in range(integer(stand, f.SLOTS)):
+        if gathered:
+            gather_rows(like, elements, row, step, first, rows, extra)
         else:
-            x = address(op, f.X, slot, stand, ranks, phases, lengths)
-            scatter_rows(like, x, integer(op, f.X + f.COLUMN), elements, first, rows, extra)
+            scatter_rows(like, row, step, elements, first, rows, extra)
+        row += rows * step
+        elements += stride
 
 
 @njit

@@ -6,6 +6,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ancestral.runtimes.native.code import lanes
@@ -34,6 +35,23 @@ def store(context: Any, like: Any, address: Any, index: Any, value: Any) -> Any:
         return _.get_dummy_value()
 
     return types.void(like, types.int64, types.int64, like), codegen
+
+
+@intrinsic
+def move(context: Any, like: Any, x: Any, first: Any, out: Any, place: Any, count: Any) -> Any:
+    """Copy `count` elements of x from `first` on to those of `out` from `place` on."""
+
+    def codegen(_: Any, b: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        of = lanes.element(signature.args[0])
+        size = lanes.number(b, lanes.size_of(of))
+        source, target = (b.add(args[i], b.mul(args[i + 1], size)) for i in (1, 3))
+        byte = ir.IntType(8)
+        cgutils.raw_memcpy(
+            b, lanes.at(b, target, byte), lanes.at(b, source, byte), args[5], lanes.size_of(of)
+        )
+        return _.get_dummy_value()
+
+    return types.void(like, *[types.int64] * 5), codegen
 
 
 @intrinsic

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from numba import njit
 
-from ancestral.runtimes.native.code.memory import integer, load, store
+from ancestral.runtimes.native.code.memory import integer, load, move, store
 
 
 @njit
@@ -38,9 +38,7 @@ def gather_rows(like, elements, out, stride, first, rows, extra):
             start = integer(base, (first + r) * size + k)
             place = k * width
             if run:
-                start += integer(off, 0)
-                for p in range(width):
-                    store(like, out, place + p, load(like, elements, start + p))
+                move(like, elements, start + integer(off, 0), out, place, width)
             else:
                 for p in range(width):
                     store(like, out, place + p, load(like, elements, start + integer(off, p)))
@@ -51,10 +49,14 @@ def gather_rows(like, elements, out, stride, first, rows, extra):
 def scatter_rows(like, x, stride, elements, first, rows, extra):
     """Row r of x to the elements at base[first + r] + off[p]; `extra` as of `gather_rows`."""
     base, off, width = integer(extra, 0), integer(extra, 2), integer(extra, 3)
+    run = integer(extra, 4)
     for r in range(rows):
         start = integer(base, first + r)
-        for p in range(width):
-            store(like, elements, start + integer(off, p), load(like, x, p))
+        if run:
+            move(like, x, 0, elements, start + integer(off, 0), width)
+        else:
+            for p in range(width):
+                store(like, elements, start + integer(off, p), load(like, x, p))
         x += stride
 
 

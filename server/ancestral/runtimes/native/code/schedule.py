@@ -19,14 +19,19 @@ def run_due(kernel, time, due, tables):
     """What is due at a time: rows ROW … of the parts' operations, for the slots at hand."""
     ops, _, _, links, segs, scratch, stand, ranks, phases, lengths, _, operations = tables
     starts, entries = due
+    n = integer(stand, f.N)
+    put(stand, f.SLOTS, n)
+    put(stand, f.N, 1)
     for i in range(integer(starts, time), integer(starts, time + 1)):
         entry = entries + 8 * 4 * i
         put(stand, f.ROW, integer(entry, 2))
-        put(stand, f.ROWS, integer(entry, 3))
+        put(stand, f.EACH, integer(entry, 3))
+        put(stand, f.ROWS, n * integer(entry, 3))
         call_kernel(
             operations, kernel, ops, integer(entry, 0), integer(entry, 1), links, segs, scratch,
             stand, ranks, phases, lengths,
         )  # fmt: skip
+    put(stand, f.N, n)
 
 
 @compiled

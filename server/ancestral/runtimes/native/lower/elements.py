@@ -18,7 +18,7 @@ from ancestral.runtimes.native.lower.errors import Unsupported
 from ancestral.runtimes.native.lower.lowering import Lowering
 from ancestral.runtimes.native.lower.plan import Part, Plan
 from ancestral.runtimes.native.lower.weights import Weights
-from ancestral.runtimes.native.storage import NOWHERE, Operand
+from ancestral.runtimes.native.storage import NOWHERE, Operand, padded
 
 
 class ElementLowering(Lowering):
@@ -69,7 +69,7 @@ class ElementLowering(Lowering):
         assert self._result is not None
         within = np.arange(step.payload) if columns is None else columns
         base = self.indices(step.start + step.rows[rows] * step.payload)
-        extra = [base, 1, self.indices(within), within.size, 0]
+        extra = [base, 1, self.indices(within), within.size, _upwards(within)]
         self.emit(f.SCATTER_ROWS, NOWHERE, self._result, extra=self.indices(np.array(extra)))
         self._release(-1)
 
@@ -88,7 +88,9 @@ class ElementLowering(Lowering):
 
     def apply(self, name: str, out: Operand, *operands: Operand, count: int) -> None:
         super().apply(name, out, *operands, count=count)
-        self.operations[-1][f.DENSE] = 0  # how many rows there are is not known here
+        row = padded(count)
+        dense = all(o.column == row * self.size for o in (out, *operands))
+        self.operations[-1][f.DENSE] = row if dense else 0
 
     def place(self, step: Step) -> Operand:
         if self._result is None:
@@ -117,8 +119,7 @@ class ElementLowering(Lowering):
                 base = base[:, elements]
         size, width = base.shape[1], off.size
         held = self.temporary(size * width)
-        upwards = bool((np.diff(off) == 1).all())
-        extra = [self.indices(base), size, self.indices(off), width, int(upwards)]
+        extra = [self.indices(base), size, self.indices(off), width, _upwards(off)]
         self.emit(f.GATHER_ROWS, held, extra=self.indices(np.array(extra)))
         return [(held, size * width)]
 
@@ -128,3 +129,8 @@ class ElementLowering(Lowering):
         if isinstance(given, Weight):
             raise Unsupported("a constant as an operand")
         return super().operand(given, step, elements, count)
+
+
+def _upwards(index: Ints) -> int:
+    """1 where each is the one after the last."""
+    return int((np.diff(index) == 1).all())
