@@ -140,7 +140,7 @@ def _signal(spec: ConditionSpec, value: Any, count: int | None) -> torch.Tensor:
     rank = 2 if spec.kind == "series" else 3
     try:
         array = np.asarray(value, dtype=np.float32)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ConditionError(spec.name, f"{_expected(spec)}: {error}") from error
     if array.ndim == rank:
         array = array[None]

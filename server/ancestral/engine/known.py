@@ -69,7 +69,7 @@ def check_values(field: str, data: DataSpec, values: Array) -> None:
 def _numbers(field: str, value: Any) -> Array:
     try:
         return np.asarray(value, dtype=np.float64)  # None becomes NaN
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise KnownError(field, f"is not an array of numbers: {error}") from error
 
 

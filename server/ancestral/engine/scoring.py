@@ -89,7 +89,7 @@ def checked_item(data: DataSpec, index: int, item: Any) -> torch.Tensor:
     """The item as int64 codes or float32 values. Raises ItemError; nothing is cast or resized."""
     try:
         array = item.detach().cpu().numpy() if isinstance(item, torch.Tensor) else np.asarray(item)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ItemError(index, f"is not an array of numbers: {error}") from error
     expected = str(list(data.shape)) if data.shape else "[T]"
     fits = array.ndim == 1 if not data.shape else array.shape == tuple(data.shape)
