@@ -36,7 +36,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "levels": 16,
         "codec": MU_LAW,
         "sample_rate": 8000,
-        "length": {"default": 2000, "maximum": 200_000},
+        "length": {"default": 2000, "maximum": 2_000_000},
     }
     publish(root, "tiny-wavenet", name="tiny-speech", data=sound)
     many = {**LABEL, "classes": 40, "prior": None}

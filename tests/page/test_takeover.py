@@ -33,7 +33,7 @@ LATER = """(drawn) => {
 @pytest.fixture(scope="module")
 def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("speech")
-    length = {"default": 2000, "maximum": 200_000}
+    length = {"default": 2000, "maximum": 2_000_000}
     sound = {"kind": "audio", "levels": 16, "codec": MU_LAW, "sample_rate": 8000, "length": length}
     publish(root, "tiny-wavenet", name=MODEL, data=sound)
     return root

@@ -45,19 +45,6 @@ def test_bits_are_told_on_the_way_and_a_job_is_held(tab: Open, server: Server) -
     server.standstill()
 
 
-def test_a_held_picture_ends_as_the_library_draws_it(tab: Open, store: Any) -> None:
-    opened = tab("tiny-speech")
-    page = opened.page
-    page.get_by_label("Seed").fill("3")
-    page.get_by_role("button", name="Sample", exact=True).click()
-    page.get_by_role("button", name="Pause").click()
-    page.get_by_role("button", name="Go on").click()
-    opened.ended()
-    expected = ancestral.load("tiny-speech", root=store).sample(1, seed=3, condition={"label": 0})
-    assert opened.text("#bits") == f"{np.mean(expected.bits_per_dim):.3f}"
-    assert opened.text("#sites") == "2,000"
-
-
 def test_leaving_the_page_gives_the_slot_back(tab: Open, server: Server) -> None:
     opened = tab("tiny-speech")
     long_job(opened)
