@@ -24,11 +24,13 @@ def test_a_site_that_takes_longer_than_the_budget_is_a_chunk() -> None:
     assert set(settle(Pace(), 3.0, 0.05)) == {1}
 
 
-def test_a_newcomer_gets_its_first_site_at_once() -> None:
+def test_a_newcomer_gets_its_first_sites_soon() -> None:
     pace = Pace()
     settle(pace, 0.001, 0.05)
     pace.restart()
-    assert [pace.sites(0.05)] == [1]
+    assert settle(pace, 0.001, 0.0505, 5) == [8, 16, 32, 50, 50]
+    pace.restart()
+    assert pace.sites(0.004) == 4  # never beyond the budget
 
 
 @given(st.floats(1e-6, 1e-2), st.floats(1e-6, 1e-2))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+FIRST_SECONDS = 0.008  # of the chunk after somebody has joined
 SMOOTHING = 0.3  # weight of the latest chunk in the running mean
 
 
 class Pace:
     """Sites that fit into a span of time; starts at one, so that the first frame comes at once.
 
-    A chunk grows at most twofold, because the first steps of a batch say little of the later ones.
+    Where jobs come all the time, every chunk follows a join. So it starts at some milliseconds'
+    worth once a site's time is known: else turns would cost more than steps. A chunk grows at most
+    twofold, because the first steps of a batch say little of the later ones.
     """
 
     def __init__(self) -> None:
@@ -20,7 +23,8 @@ class Pace:
         if self._seconds_per_site is None:
             return 1
         fitting = int(budget / max(self._seconds_per_site, 1e-9))
-        return max(1, min(fitting, 2 * self._last))
+        most = 2 * self._last or int(FIRST_SECONDS / max(self._seconds_per_site, 1e-9))
+        return max(1, min(fitting, most))
 
     def measured(self, sites: int, seconds: float) -> None:
         """A chunk of `sites` took that long."""
@@ -30,5 +34,5 @@ class Pace:
         self._last = sites
 
     def restart(self) -> None:
-        """A sequence joins whose first frame should come soon: the next chunk is one site."""
+        """A sequence joins whose first frame should come soon: the next chunk is short."""
         self._last = 0
