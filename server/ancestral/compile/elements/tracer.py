@@ -17,6 +17,7 @@ from ancestral.compile.place import Fixed
 from ancestral.compile.tracer import SHAPE_ONLY
 
 Rule = Callable[..., Any]
+MOST_SEAMS = 3  # of what is joined along a dimension that is payload still
 RULES: dict[str, Rule] = {}
 
 
@@ -115,14 +116,20 @@ class Tracer:
     # ------------------------------------------------------------------ views
 
     def view(self, at: Any, kind: str) -> View:
-        """Addresses as a view; which dimensions are sites follows from the rows they lie in."""
+        """Addresses as a view; which dimensions are sites follows from the rows they lie in.
+
+        Where a few wide parts are joined (x beside -x), the join is one of payloads.
+        """
         addresses = np.asarray(at, dtype=np.int64)
         row = self.arena.row[addresses]
         sites = []
         for d in range(row.ndim):
             first = row[(slice(None),) * d + (slice(None, -1),)]
             second = row[(slice(None),) * d + (slice(1, None),)]
-            sites.append(bool(((first != second) & (first >= 0) & (second >= 0)).any()))
+            others = (first != second) & (first >= 0) & (second >= 0)
+            seams = int(others.any(axis=tuple(a for a in range(row.ndim) if a != d)).sum())
+            joined = seams <= MOST_SEAMS and 4 * seams < row.shape[d]
+            sites.append(seams > 0 and not joined)
         return View(addresses, tuple(sites), kind)
 
     def as_view(self, value: Any) -> View:

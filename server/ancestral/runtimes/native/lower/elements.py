@@ -14,6 +14,7 @@ from ancestral.compile.elements import ElementProgram, ElementStep, Rows, Weight
 from ancestral.compile.place import Ints
 from ancestral.compile.program import Step, StepProgram
 from ancestral.runtimes.native import fields as f
+from ancestral.runtimes.native.code.lanes import LANES
 from ancestral.runtimes.native.lower.errors import Unsupported
 from ancestral.runtimes.native.lower.lowering import Lowering
 from ancestral.runtimes.native.lower.plan import Part, Plan
@@ -117,6 +118,9 @@ class ElementLowering(Lowering):
                 off = off[elements]
             else:
                 base = base[:, elements]
+        if base.shape[1] == 1 and (runs := _equal_runs(off)) > 1:  # parts that stand side by side
+            width = off.size // runs
+            base, off = base + off[::width], np.arange(width)
         size, width = base.shape[1], off.size
         held = self.temporary(size * width)
         extra = [self.indices(base), size, self.indices(off), width, _upwards(off)]
@@ -134,3 +138,12 @@ class ElementLowering(Lowering):
 def _upwards(index: Ints) -> int:
     """1 where each is the one after the last."""
     return int((np.diff(index) == 1).all())
+
+
+def _equal_runs(index: Ints) -> int:
+    """How many runs of one length, each counting upwards, an index consists of; 1 where not."""
+    breaks = np.flatnonzero(np.diff(index) != 1) + 1
+    runs = breaks.size + 1
+    if index.size % runs or index.size // runs < LANES // 2:
+        return 1
+    return runs if (breaks == np.arange(1, runs) * (index.size // runs)).all() else 1
