@@ -159,7 +159,7 @@ class Loaded:
         if self.members:
             makers = [partial(m.new_runtime, kind=kind, cores=cores) for m in self.members]
             return EnsembleRuntime(slots, makers)
-        kind = self.kind if kind is None else kind
+        kind = self.kind if kind is None else runtime_kind(kind, self.place.device)
         program = None if kind == "naive" else self.program
         cores = cores or self.cores
         return new_runtime(kind, program, self.network, slots, self.order, cores, self.place)

@@ -135,7 +135,8 @@ def _site_major(tensor: Tensor, dims: Any) -> Tensor:
 
 def _seen(view: View, step: Step, source: Tensor, found: dict[str, Any]) -> Tensor:
     """A value through a view's shift and fill, its payload picked."""
-    pmap = torch.from_numpy(view.pmap.copy())
+    device = source.device
+    pmap = torch.from_numpy(view.pmap.copy()).to(device)
     source = source.index_select(-1, pmap)
     grown = source.shape[:-1]
     axes = (0, 1) if step.space == "grid" else (1,)
@@ -146,11 +147,11 @@ def _seen(view: View, step: Step, source: Tensor, found: dict[str, Any]) -> Tens
         size = view.extent[axis] + grown[position] - step.extent[axis]
         low, high = view.valid[axis]
         high = size - (view.extent[axis] - high)
-        at = torch.arange(size)
+        at = torch.arange(size, device=device)
         index.append((at + view.shift[axis]).clamp(0, grown[position] - 1))
         inside.append((at >= low) & (at < high))
     mask = inside[0][:, None] if len(axes) == 1 else (inside[0][:, None] & inside[1])[..., None]
     picked = source[index[0]] if len(axes) == 1 else source[index[0][:, None], index[1]]
     fill = _fill(step, found)
     fill = fill.to(picked.dtype)[pmap] if isinstance(fill, Tensor) else fill
-    return torch.where(mask, picked, torch.as_tensor(fill, dtype=picked.dtype))
+    return torch.where(mask, picked, torch.as_tensor(fill, dtype=picked.dtype, device=device))

@@ -125,8 +125,12 @@ def _attend(step: ElementStep, weights: Weights, dtype: torch.dtype, rows: Ints)
         for i in range(first, last):
             head, query = divmod(int(rows[i]), queries)
             at = reads[i]
-            own_keys = read(slots, keys[head, at].reshape(-1)).reshape(len(q), len(at), -1)
-            own_values = read(slots, values[head, at].reshape(-1)).reshape(len(q), len(at), -1)
+            own_keys = read(slots, keys[head, at].reshape(-1).to(q.device)).reshape(
+                len(q), len(at), -1
+            )
+            own_values = read(slots, values[head, at].reshape(-1).to(q.device)).reshape(
+                len(q), len(at), -1
+            )
             scores = (own_keys @ q[:, i - first, :, None]).squeeze(-1) * scale
             if bias is not None:
                 scores = scores + bias[head, query, at]

@@ -24,7 +24,7 @@ def fetch(caches: Caches, read: Read, step: Step, elements: Ints | None = None) 
     pmap = read.pmap
     if elements is not None:
         pmap = elements if pmap is None else pmap[elements]
-    pick = _picker(pmap)
+    pick = _picker(pmap, caches.device)
     if read.direct:
         name, regs = read.source, caches.regs
         return (lambda at: regs[name]) if pick is None else (lambda at: pick(regs[name]))
@@ -122,7 +122,7 @@ def _fetch_wrapped(caches: Caches, source: Step, read: Read) -> Fetch:
 
 def lookup(caches: Caches, table: Table, step: Step, elements: Ints | None = None) -> Fetch:
     """An operand known before sampling, at the slots' own sites."""
-    pick = None if elements is None else _picker(elements)
+    pick = None if elements is None else _picker(elements, caches.device)
     axes, keyed = site_axes(table), "key" in table.axes
     columns, in_row = caches.program.columns, step.phase == "row"
     whole: dict[int, Tensor] = caches.memo()
@@ -172,14 +172,14 @@ def _where(at: Stand, axes: tuple[str, ...], step: Step, columns: int) -> list[A
     return [rows if axis == "row" else column for axis in axes]
 
 
-def _picker(pmap: Ints | None) -> Callable[[Tensor], Tensor] | None:
+def _picker(pmap: Ints | None, device: torch.device) -> Callable[[Tensor], Tensor] | None:
     """Select payload elements: a slice where they are consecutive, a gather where not."""
     if pmap is None:
         return None
     first, count = int(pmap[0]), pmap.size
     if (pmap == np.arange(first, first + count)).all():
         return lambda x: x[..., first : first + count]
-    index = torch.from_numpy(pmap.copy())
+    index = torch.from_numpy(pmap.copy()).to(device)
     return lambda x: x.index_select(-1, index)
 
 

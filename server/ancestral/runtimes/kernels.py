@@ -53,6 +53,11 @@ def _pointwise(step: Op, weights: Weights, dtype: torch.dtype, elements: Ints | 
     return lambda *operands: function(*operands, **kwargs)
 
 
+def _device(weights: Weights) -> torch.device:
+    """Where the weights lie, and operands with them."""
+    return next((tensor.device for tensor in weights.values()), torch.device("cpu"))
+
+
 def _cast(value: Any, dtype: torch.dtype) -> Any:
     return dtype if isinstance(value, torch.dtype) and value.is_floating_point else value
 
@@ -64,7 +69,7 @@ def _copy(step: Op, weights: Weights, dtype: torch.dtype, elements: Ints | None)
 def _cat(step: Op, weights: Weights, dtype: torch.dtype, elements: Ints | None) -> Kernel:
     order = step.attrs["order"] if elements is None else step.attrs["order"][elements]
     in_order = order.size == step.payload and bool((order[:-1] < order[1:]).all())
-    index = torch.from_numpy(order)
+    index = torch.from_numpy(order).to(_device(weights))
 
     def join(*parts: Tensor) -> Tensor:
         lead = max((p.shape[:-1] for p in parts), key=len)
@@ -90,7 +95,7 @@ def _linear(step: Op, weights: Weights, dtype: torch.dtype, elements: Ints | Non
     bias = None if step.attrs["bias"] is None else weights[step.attrs["bias"]]
     outer = step.attrs["outer"]
     if elements is not None:
-        rows = torch.from_numpy(elements)
+        rows = torch.from_numpy(elements).to(_device(weights))
         matrix, bias = matrix[rows], None if bias is None else bias[rows]
     matrix = matrix.contiguous()
     if outer == 1:
@@ -122,7 +127,7 @@ def _conv(step: Op, weights: Weights, dtype: torch.dtype, elements: Ints | None)
     taps, groups = step.attrs["taps"], step.attrs["groups"]
     blocks = [weight[(slice(None), slice(None), *tap)] for tap in taps]  # [out, in / groups]
     bias = None if step.attrs["bias"] is None else weights[step.attrs["bias"]]
-    rows = None if elements is None else torch.from_numpy(elements)
+    rows = None if elements is None else torch.from_numpy(elements).to(_device(weights))
     if groups > 1:
         stacked = torch.stack(blocks)
         stacked = stacked.reshape(

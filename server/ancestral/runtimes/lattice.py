@@ -129,7 +129,7 @@ class Lattice:
                     keep(value)
 
             return run_kept if guarded or keep is not None else run
-        index = torch.from_numpy(elements)
+        index = torch.from_numpy(elements).to(self.caches.device)
 
         def run_part() -> None:
             value = compute(stand)
@@ -162,7 +162,7 @@ class Lattice:
                 operands.append(_number(operand, self.caches.dtype))
         if step.kind in ("embedding", "one-hot") and elements is not None:
             blocks = np.unique(elements // step.attrs["width"])
-            picked = torch.from_numpy(blocks)
+            picked = torch.from_numpy(blocks).to(self.caches.device)
             first = operands[0]
             operands = [lambda at: first(at).index_select(-1, picked)]
         return _applied(kernel(step, weights, self.caches.dtype, elements), operands)

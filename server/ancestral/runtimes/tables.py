@@ -102,7 +102,8 @@ def by_site(tensor: Tensor, table: Table) -> Tensor:
     tensor = tensor.reshape(*lead, payload, *tail)
     if keys and payload == 1:
         return tensor
-    return tensor.index_select(len(sites), torch.from_numpy(table.index.copy()))
+    index = torch.from_numpy(table.index.copy()).to(tensor.device)
+    return tensor.index_select(len(sites), index)
 
 
 def site_axes(table: Table) -> tuple[str, ...]:
