@@ -138,9 +138,9 @@ def test_wav_plays_while_it_is_drawn(server: Server) -> None:
 
 
 def test_hanging_up_ends_a_job_that_has_not_answered(server: Server) -> None:
-    body = {"model": "long-wavenet", "sites": 100_000, "condition": {"label": 0}}
+    body = {"model": "long-wavenet", "sites": 200_000, "count": 64, "condition": {"label": 0}}
     with pytest.raises(httpx.TimeoutException):
-        httpx.post(f"{server.url}/sample", json=body, timeout=1.0)
+        httpx.post(f"{server.url}/sample", json=body, timeout=0.5)
     server.standstill()
     assert server.metric("ancestral_slots_in_use") == 0
 
@@ -172,7 +172,7 @@ def test_events(server: Server) -> None:
     events = events_of(answer.text)
     kinds = [kind for _, kind, _ in events]
     assert (kinds[0], kinds[-1]) == ("started", "done")
-    assert set(kinds) == {"started", "output", "progress", "done"}
+    assert {"started", "output", "done"} <= set(kinds) <= {"started", "output", "progress", "done"}
     values: dict[int, list[int]] = {}
     for _, kind, data in events:
         if kind == "output":
@@ -206,11 +206,11 @@ def test_put_is_idempotent(server: Server) -> None:
 
 
 def test_a_put_goes_on_without_its_reader(server: Server) -> None:
-    body = {"model": "long-wavenet", "sites": 1500, "condition": {"label": 0}, "seed": 1}
+    body = {"model": "long-wavenet", "sites": 200_000, "condition": {"label": 0}, "seed": 1}
     with pytest.raises(httpx.TimeoutException):
-        httpx.put(f"{server.url}/sample/patient", json=body, timeout=0.02)
+        httpx.put(f"{server.url}/sample/patient", json=body, timeout=0.05)
     answer = server.client.put("/sample/patient", json=body)
-    assert len(answer.json()["items"][0]["data"]) == 1500
+    assert len(answer.json()["items"][0]["data"]) == 200_000
 
 
 def test_respond_async(server: Server) -> None:
@@ -226,8 +226,12 @@ def test_respond_async(server: Server) -> None:
 
 
 def test_a_deadline_passes_in_the_queue(server: Server) -> None:
-    slots = {"model": "long-wavenet", "sites": 200_000, "count": 32, "condition": {"label": 0}}
-    busy = server.post("/sample", slots, prefer="respond-async").json()["id"]
+    long = {"model": "long-wavenet", "sites": 200_000, "condition": {"label": 0}}
+    # one job alone leaves slots to others
+    busy = [
+        server.post("/sample", {**long, "count": count}, prefer="respond-async").json()["id"]
+        for count in (64, *[1] * 8)
+    ]
     try:
         end = time.monotonic() + 60
         while server.client.get("/models/long-wavenet").json()["slots_in_use"] < 32:
@@ -237,5 +241,6 @@ def test_a_deadline_passes_in_the_queue(server: Server) -> None:
         answer = server.post("/sample", {**late, "timeout_seconds": 0.2})
         assert answer.status_code == 504
     finally:
-        server.client.delete(f"/jobs/{busy}")
+        for job in busy:
+            server.client.delete(f"/jobs/{job}")
     server.standstill()
