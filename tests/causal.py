@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +42,15 @@ def network(
 
 
 def drawn(
+    runtime: Runtime, sites: int, items: Sequence[int], **options: Any
+) -> dict[int, npt.NDArray[np.int64]]:
+    """Values [S, C] of each item; `options` are those of `advanced`."""
+    return {
+        item: values for item, (values, _) in advanced(runtime, sites, items, **options).items()
+    }
+
+
+def advanced(
     runtime: Runtime,
     sites: int,
     items: Sequence[int],
@@ -49,22 +59,24 @@ def drawn(
     chunk: int = 3,
     staggered: bool = False,
     prefix: npt.NDArray[np.int64] | None = None,
-) -> dict[int, npt.NDArray[np.int64]]:
-    """Values [S, C] of each item; staggered: one more item joins after each chunk."""
+) -> dict[int, tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]:
+    """Values and nats [S, C] of each item; staggered: one more item joins after each chunk."""
     waiting = [_request(item, sites, conditions, prefix) for item in items]
     running: dict[int, int] = {}
-    parts: dict[int, list[npt.NDArray[np.int64]]] = {item: [] for item in items}
+    values: dict[int, list[npt.NDArray[np.int64]]] = {item: [] for item in items}
+    nats: dict[int, list[npt.NDArray[np.float64]]] = {item: [] for item in items}
     while waiting or running:
         for _ in range(1 if staggered else len(waiting)):
             if waiting and runtime.free:
                 request = waiting.pop(0)
                 running[runtime.open(request)] = request.item
         for advance in runtime.step(chunk):
-            parts[running[advance.slot]].append(advance.values)
+            values[running[advance.slot]].append(advance.values)
+            nats[running[advance.slot]].append(advance.log_prob)
             if advance.done:
                 runtime.close(advance.slot)
                 del running[advance.slot]
-    return {item: np.concatenate(values) for item, values in parts.items()}
+    return {item: (np.concatenate(values[item]), np.concatenate(nats[item])) for item in items}
 
 
 def _request(

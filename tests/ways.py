@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from tests.causal import Function, drawn, network
+from tests.causal import Function, advanced, network
 from torch import Tensor, nn
 
 from ancestral.runtimes.derive import derive
@@ -54,7 +54,7 @@ def samples_alike(
     sites: int = 21,
     items: int = 2,
 ) -> str:
-    """Derive, check parity, and sample as the naive loop does, value for value.
+    """Derive, check parity, and sample as the naive loop does: its values and its nats.
 
     Returns the space that the program lives in: grid, flat or elements.
     """
@@ -62,12 +62,13 @@ def samples_alike(
     net = network(module, shape, kind=kind, encoding=encoding, layout=layout)
     program = derive(net)
     sites = net.data.sites() if shape else sites
-    slow = drawn(NaiveRuntime(net, items), sites, range(items))
+    slow = advanced(NaiveRuntime(net, items), sites, range(items))
     for runtime in (
         ReferenceRuntime(program, net, 2),
         NativeRuntime(program, net, 2, dtype=torch.float64),
     ):
-        fast = drawn(runtime, sites, range(items), staggered=True)
-        for item, values in slow.items():
-            np.testing.assert_array_equal(fast[item], values)
+        fast = advanced(runtime, sites, range(items), staggered=True)
+        for item, (values, nats) in slow.items():
+            np.testing.assert_array_equal(fast[item][0], values)
+            np.testing.assert_allclose(fast[item][1], nats, rtol=1e-6, atol=1e-9)
     return str(program.space)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -80,7 +80,8 @@ def multiply(low: Lowering, part: Part, out: Operand, added: Operand) -> None:
     if elements is not None:
         raise Unsupported("a part of a grouped convolution")
     width = step.payload // groups
-    size = segments[0][1] // groups
+    channels = sum(count for _, count in segments) // len(taps)  # that a tap reads
+    size = channels // groups
     for group in range(groups):
         own = slice(group * width, (group + 1) * width)
 
@@ -91,9 +92,22 @@ def multiply(low: Lowering, part: Part, out: Operand, added: Operand) -> None:
             found = bias()
             return None if found is None else found[own]
 
-        parts = [(operand.moved(group * size * low.size), size) for operand, _ in segments]
+        firsts = range(group * size, len(taps) * channels, channels)
+        parts = [(_within(low, segments, first, size), size) for first in firsts]
         own_sum = added.moved(group * width * low.size) if added.base else added
         _at(low, out, group * width, width, parts, (*key, group), of_group, own_bias, own_sum)
+
+
+def _within(
+    low: Lowering, segments: Sequence[tuple[Operand, int]], first: int, count: int
+) -> Operand:
+    """Where elements `first` … of what the segments hold lie; a segment holds whole taps."""
+    for operand, held in segments:
+        if first < held:
+            assert first + count <= held
+            return operand.moved(first * low.size)
+        first -= held
+    raise IndexError(first)
 
 
 def _at(
