@@ -50,6 +50,7 @@ def client(tmp_path: Path) -> Iterator[Client]:
     app = create_app(Settings(models=tmp_path, queue_depth=2, max_output_bytes=60), never)
     loop = asyncio.new_event_loop()
     yield Client(app, loop)
+    loop.run_until_complete(app.state.services.close())
     loop.run_until_complete(loop.shutdown_default_executor())
     loop.close()
     over.set()

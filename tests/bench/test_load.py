@@ -26,7 +26,7 @@ def test_streams_and_scores_are_counted(server: Server) -> None:
     url = str(server.client.base_url).rstrip("/")
     before = server.metric("ancestral_sites_generated_total")
     load = asyncio.run(
-        drive_server(url, "tiny-wavenet", streams=3, scorers=2, seconds=1.0, sites=20)
+        drive_server(url, "tiny-wavenet", streams=3, scorers=2, seconds=4.0, sites=20)
     )
     assert not load.errors
     assert load.scores > 0

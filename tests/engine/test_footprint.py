@@ -1,18 +1,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from ancestral.engine.footprint import TooLarge, distinct_bytes, footprint, weight_bytes
 from ancestral.engine.limits import Limits
-from ancestral.engine.model import Model
+from ancestral.engine.model import Model, load
 
 VALUE = 18  # bytes kept of each value of a running item: code, nats, two flags
 
 
-def test_a_wavenet_slot_holds_its_queues(wavenet: Model) -> None:
+def test_a_wavenet_slot_holds_its_queues(packages: Path) -> None:
     # Paine et al. 2016, Fast Wavenet: a layer of dilation d remembers d states; 6 channels, float64
+    wavenet = load("long-wavenet", root=packages, runtime="reference")  # native pads to vectors
     found = footprint(wavenet, Limits())
     queues = found.slot - VALUE * wavenet.default_sites
     assert 8 * 6 * (1 + 2 + 4) <= queues <= 8 * 6 * (1 + 2 + 4) + 8 * 64

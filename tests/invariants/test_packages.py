@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
@@ -17,17 +19,19 @@ PACKAGES = [
 ]
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        "native",
-        "reference",
-        "naive",
-        pytest.param("onnx", marks=pytest.mark.slow),
-        pytest.param("cuda", marks=pytest.mark.slow),  # on the CPU: called, not captured
-    ],
-)
-@pytest.mark.parametrize("package", PACKAGES)
+# by torch operators, element by element, under several orders: minutes each
+LONG = ("diagonal-bilstm", "lmconv", "made-ensemble", "pixelcnn-pp", "row-lstm")
+
+
+def cases() -> Iterator[Any]:
+    """Every package on every runtime; onnx, cuda (here called, not captured) and LONG are slow."""
+    for package in PACKAGES:
+        for kind in get_args(RuntimeKind):
+            long = kind in ("onnx", "cuda") or (kind == "reference" and package.startswith(LONG))
+            yield pytest.param(package, kind, marks=[pytest.mark.slow] if long else [])
+
+
+@pytest.mark.parametrize(("package", "kind"), cases())
 def test_invariants(package: str, kind: RuntimeKind) -> None:
     model = ancestral.load(package, root=STORE)
     if kind in ("onnx", "cuda") and model.stands_in(kind) != kind:

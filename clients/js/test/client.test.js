@@ -7,7 +7,7 @@ import { test } from "node:test";
 import { AncestralError, Client, ProblemError, Unreachable } from "../src/index.js";
 
 const url = process.env.ANCESTRAL_URL;
-const LONG = { sites: 600, seed: 5, condition: { label: 1 } };
+const LONG = { sites: 100_000, seed: 5, condition: { label: 1 } };
 const bits = Array.from({ length: 64 }, (_, n) => Array.from({ length: 6 }, (_, k) => (n >> k) & 1));
 const WAYS = { socket: {}, events: { WebSocket: null } };
 

@@ -110,7 +110,7 @@ def create_app(settings: Settings | None = None, loader: Loader | None = None) -
             services.draining = True
             if worker is not None:
                 worker.stop()
-            await queue.close()
+            await services.close()
             await ledger.close()
 
     app = FastAPI(

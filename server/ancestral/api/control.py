@@ -56,6 +56,13 @@ class Summons:
         self._tasks[label] = task
         task.add_done_callback(lambda _: self._tasks.pop(label, None))
 
+    async def close(self) -> None:
+        """Give up what is being waited for; workers go on loading."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     async def _see_to(self, services: Services, label: str) -> None:
         try:
             while await self._once(services, label):

@@ -115,6 +115,11 @@ class Services:
         logger.info("job %s: %s of %s", job.id, job.lane, job.model, extra=extra)
         return new
 
+    async def close(self) -> None:
+        """Give up what is waited for here, and the connection to the queue."""
+        await self._summons.close()
+        await self.queue.close()
+
     async def job(self, identity: str) -> Status:
         """How a job of this visitor stands. Raises JobUnknown, also for a job of another's key."""
         status, visit = await self.queue.status(identity), current_visit.get()
