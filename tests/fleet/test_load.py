@@ -30,11 +30,14 @@ def held(pid: int) -> tuple[int, int]:
 
 
 def test_more_jobs_than_may_wait_are_refused(fleet: Fleet) -> None:
-    fleet.settings = {"QUEUE_DEPTH": "500", "SLOTS": "1", "PACKAGES": "long-wavenet"}
+    # The slower runtime, so that the one that runs outlasts the others' refusal
+    fleet.settings = {
+        "QUEUE_DEPTH": "500", "SLOTS": "1", "PACKAGES": "long-wavenet", "RUNTIME": "reference"
+    }  # fmt: skip
     server, process = fleet.api()
     fleet.worker()
     fleet.wait_until_ready(server, 1)
-    body = {"model": "long-wavenet", "sites": 100_000, "condition": {"label": 1}}
+    body = {"model": "long-wavenet", "sites": 200_000, "condition": {"label": 1}}
     before = resident(process.pid)
     answers = [server.post("/sample", body, prefer="respond-async") for _ in range(2000)]
     statuses = [answer.status_code for answer in answers]
