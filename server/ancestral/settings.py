@@ -124,6 +124,12 @@ class Settings:
         gt=0,
     )
     max_items: int = _setting(256, "items in one request", api=True, gt=0)
+    max_item_sites: int = _setting(
+        50_000_000,
+        "pixels or samples of one uploaded file, before and after it is fitted to a model",
+        api=True,
+        gt=0,
+    )
     max_output_bytes: ByteSize = _setting(
         ByteSize(64 * 2**20), "values of one sampling job", api=True, gt=0
     )

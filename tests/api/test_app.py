@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import re
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
+from PIL import Image
 from tests.packages import publish
 
 from ancestral.api import create_app
@@ -41,13 +46,16 @@ class Client:
 def client(tmp_path: Path) -> Iterator[Client]:
     """Without a lifespan no worker runs; the model is loading for as long as the test lasts."""
     publish(tmp_path, "tiny-made")
+    publish(tmp_path, "tiny-pixelcnn")
     over = threading.Event()
 
     def never(label: str) -> Model:
         over.wait()
         raise RuntimeError("the test is over")
 
-    app = create_app(Settings(models=tmp_path, queue_depth=2, max_output_bytes=60), never)
+    app = create_app(
+        Settings(models=tmp_path, queue_depth=2, max_output_bytes=60, max_item_sites=100), never
+    )
     loop = asyncio.new_event_loop()
     yield Client(app, loop)
     loop.run_until_complete(app.state.services.close())
@@ -82,6 +90,20 @@ def test_a_waiting_job_can_be_cancelled(client: Client) -> None:
     assert 'requests_waiting{model="tiny-made/1"} 0.0' in client.get("/metrics").text
 
 
+def test_the_age_of_the_oldest_waiting_job_is_told(client: Client) -> None:
+    def age() -> float:
+        text = client.get("/metrics").text
+        name = r'ancestral_requests_waiting_oldest_seconds{model="tiny-made/1"} (.*)'
+        return float(re.findall(name, text)[0])
+
+    assert age() == 0
+    where = client.post("/sample", json=MADE, headers=LATER).headers["location"]
+    time.sleep(0.05)
+    assert age() >= 0.05
+    client.delete(where)
+    assert age() == 0
+
+
 def test_a_failed_job_says_why(client: Client) -> None:
     body = {**MADE, "timeout_seconds": 0.05}
     where = client.post("/sample", json=body, headers=LATER).headers["location"]
@@ -98,7 +120,7 @@ def test_an_answer_that_would_be_too_large(client: Client) -> None:
 def test_not_ready_says_why(client: Client) -> None:
     answer = client.get("/health/ready")
     assert answer.status_code == 503
-    assert answer.json()["reasons"] == ["tiny-made/1: loading"]
+    assert answer.json()["reasons"] == ["tiny-made/1: loading", "tiny-pixelcnn/1: loading"]
 
 
 def test_the_page_is_at_the_root(client: Client) -> None:
@@ -106,3 +128,15 @@ def test_the_page_is_at_the_root(client: Client) -> None:
     assert page.status_code == 200
     assert page.headers["content-type"].startswith("text/html")
     assert client.get("/no-such-file.js").status_code == 404
+
+
+@pytest.mark.parametrize(("side", "status"), [(10, 504), (11, 422)])
+def test_a_picture_of_more_pixels_than_the_setting_allows(
+    client: Client, side: int, status: int
+) -> None:
+    file = io.BytesIO()
+    Image.fromarray(np.zeros((side, side), np.uint8)).save(file, "PNG")
+    url = "/log_prob?model=tiny-pixelcnn&fit=true&marginal=true&timeout_seconds=0.05"
+    answer = client.post(url, content=file.getvalue(), headers={"content-type": "image/png"})
+    assert answer.status_code == status, answer.text
+    assert (status == 504) or "at most 100" in answer.json()["detail"]

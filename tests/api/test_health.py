@@ -47,7 +47,8 @@ def test_metrics_are_prometheus(server: Server) -> None:
     assert server.metric("ancestral_sites_generated_total", model="tiny-made/1") == before + 12
     text = server.client.get("/metrics").text
     families = {family.name: family for family in text_string_to_metric_families(text)}
-    wanted = """requests_running requests_waiting request_success sites_generated dimensions_scored
+    wanted = """requests_running requests_waiting requests_waiting_oldest_seconds
+    request_success sites_generated dimensions_scored
     iteration_batch_size time_to_first_output_seconds inter_output_seconds request_queue_seconds
     request_prefill_seconds request_sample_seconds request_e2e_seconds slots_in_use slots_total
     cache_bytes model_load_seconds worker_steps build_info admission_rejections"""

@@ -244,6 +244,22 @@ def test_how_many_wait_before_a_job(broker: Broker) -> None:
     assert broker.run(broker.queue.waiting("nobody/1")) == 0
 
 
+def test_how_long_the_oldest_has_waited(broker: Broker) -> None:
+    def oldest(model: str = "m/1") -> float:
+        return float(broker.run(broker.queue.oldest(model)))
+
+    start = time.time()
+    broker.submit(job("a"))
+    time.sleep(0.1)
+    broker.submit(job("b", lane="score", priority=1))
+    assert 0.09 <= oldest() <= time.time() - start + 0.01
+    middle = time.time()
+    broker.names()
+    assert oldest() <= time.time() - middle + 0.09
+    broker.pull(lane="score")
+    assert oldest() == oldest("nobody/1") == 0
+
+
 def test_jobs_that_nobody_will_take_can_be_refused(broker: Broker) -> None:
     broker.submit(job("taken"))
     broker.names()

@@ -157,6 +157,7 @@ def test_the_dashboard_shows_metrics_that_exist() -> None:
         "inter_output_seconds_bucket",
         "slots_in_use",
         "requests_waiting",
+        "requests_waiting_oldest_seconds",
         "request_queue_seconds_bucket",
         "admission_rejections_total",
         "cache_bytes",

@@ -129,3 +129,10 @@ def test_every_truncation_is_refused() -> None:
     for length in range(len(GOOD)):
         with pytest.raises(MediaError):
             read_wav(GOOD[:length])
+
+
+def test_a_file_of_too_many_samples_is_not_decoded() -> None:
+    body = encode_wav(np.zeros(30, np.int64), MuLaw(), 8000)
+    assert len(read_wav(body, 30).amplitudes) == 30
+    with pytest.raises(MediaError, match="WAV of 30 samples; at most 29"):
+        read_wav(body, 29)

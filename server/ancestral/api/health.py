@@ -75,7 +75,10 @@ async def metrics(request: Request) -> Response:
     services = services_of(request)
     with contextlib.suppress(BrokerUnavailable):  # our own figures can be had all the same
         for worker in await services.queue.workers():
-            for label in worker.models:
-                waiting = await services.queue.waiting(label)
-                services.metrics.waiting.labels(label).set(waiting)
+            services.told.update(worker.models)
+        for label in services.told:  # also where their last worker has gone
+            waiting = await services.queue.waiting(label)
+            services.metrics.waiting.labels(label).set(waiting)
+            oldest = await services.queue.oldest(label)
+            services.metrics.oldest.labels(label).set(oldest)
     return Response(generate_latest(services.registry), media_type=CONTENT_TYPE_LATEST)

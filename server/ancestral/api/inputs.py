@@ -129,15 +129,18 @@ def _options(fields: Mapping[str, str], model: type[Options]) -> Options:
     return model.model_validate(options)
 
 
-def read_item(raw: Raw, manifest: Manifest, fit: bool) -> tuple[Array, list[str]]:
-    """The item's codes, and what `fit` did. Raises a problem naming its field."""
+def read_item(raw: Raw, manifest: Manifest, fit: bool, most: int) -> tuple[Array, list[str]]:
+    """The item's codes, and what `fit` did. Raises a problem naming its field.
+
+    A file of more than `most` pixels or samples is not decoded.
+    """
     data = manifest.data.spec
     try:
         if isinstance(raw.content, list):
             item, steps = from_nested(raw.content, data, fit=fit)
         else:
             codec = manifest.data.media_codec
-            item, steps = decode(raw.content, raw.content_type, data, codec, fit=fit)
+            item, steps = decode(raw.content, raw.content_type, data, codec, fit=fit, most=most)
     except MediaError as error:
         raise Problem.of_field(raw.field, str(error)) from error
     limit = manifest.data.length

@@ -145,7 +145,9 @@ async def checked_items(
         raise Problem.of_field("inputs", f"{limit} items at most, not {len(ask.items)}")
     condition = await asyncio.to_thread(read_conditions, manifest, options.condition)
     check_condition(manifest, condition, len(ask.items), optional=marginal)
-    items, context, problems = await asyncio.to_thread(_read_items, ask, manifest)
+    items, context, problems = await asyncio.to_thread(
+        _read_items, ask, manifest, services.settings.max_item_sites
+    )
     if not items:
         raise problems[0] if len(problems) == 1 else _all_bad(problems)
     kept = [index for index, entry in enumerate(context) if "error" not in entry]
@@ -156,13 +158,15 @@ async def checked_items(
     return items, context, condition
 
 
-def _read_items(ask: Ask[Any], manifest: Manifest) -> tuple[list[Any], list[Any], list[Problem]]:
+def _read_items(
+    ask: Ask[Any], manifest: Manifest, most: int
+) -> tuple[list[Any], list[Any], list[Problem]]:
     items: list[Any] = []
     context: list[dict[str, Any]] = []
     problems: list[Problem] = []
     for raw in ask.items:
         try:
-            item, steps = read_item(raw, manifest, ask.options.fit)
+            item, steps = read_item(raw, manifest, ask.options.fit, most)
         except Problem as problem:
             problems.append(problem)
             context.append({"error": problem.document()})

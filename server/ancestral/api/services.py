@@ -46,6 +46,12 @@ class ApiMetrics:
             ("model",),
             registry=registry,
         )
+        self.oldest = Gauge(
+            "ancestral_requests_waiting_oldest_seconds",
+            "Age of the job that has waited longest for a worker",
+            ("model",),
+            registry=registry,
+        )
         self.sockets = Gauge(
             "ancestral_websockets_open", "Open WebSocket connections", registry=registry
         )
@@ -64,6 +70,7 @@ class Services:
     draining: bool = False
     drain_until: float = math.inf  # by the monotonic clock; what runs then is broken off
     streams: int = 0  # jobs being sent over sockets
+    told: set[str] = field(default_factory=set)  # NAME/VERSION whose queues `/metrics` tells of
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _summons: Summons = field(default_factory=Summons)
 

@@ -54,6 +54,22 @@ local function count_undelivered(keys)
   return undelivered(keys[1])
 end
 
+-- {stream}: milliseconds since the first entry that no worker has taken was added; 0 without one
+local function oldest(keys)
+  local groups, last = redis.pcall('XINFO', 'GROUPS', keys[1]), '0-0'
+  if groups.err then return 0 end
+  for _, flat in ipairs(groups) do
+    local group = {}
+    for i = 1, #flat, 2 do group[flat[i]] = flat[i + 1] end
+    if group.name == GROUP then last = group['last-delivered-id'] end
+  end
+  local first = redis.call('XRANGE', keys[1], '(' .. last, '+', 'COUNT', 1)[1]
+  if not first then return 0 end
+  local now = redis.call('TIME')
+  local added = tonumber(string.match(first[1], '%d+'))
+  return math.max(0, math.floor(now[1] * 1000 + now[2] / 1000 - added))
+end
+
 -- {streams by priority …, times of ends}; priority, job, depth (0: none): id or {waiting, times}
 local function enqueue(keys, args)
   local limit, waiting = tonumber(args[3]), 0
@@ -311,6 +327,7 @@ register('hold', hold)
 register('risk', risk)
 register_freeing('queued', queued)
 register_freeing('undelivered', count_undelivered)
+register_freeing('oldest', oldest)
 register_freeing('let_go', let_go)
 register_freeing('touch', touch)
 register_freeing('ack', ack)

@@ -101,6 +101,10 @@ class Queue(Protocol):
         """Jobs of a model that no worker has taken."""
         ...
 
+    async def oldest(self, model: str) -> float:
+        """Seconds since the first of these was submitted; 0 where none waits."""
+        ...
+
     async def workers(self) -> list[WorkerReport]:
         """The latest heartbeats of the workers that are there."""
         ...

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from ancestral.broker.job import PRIORITIES, Entry, Job, State
 
@@ -39,6 +40,9 @@ class Waiting:
 
     def __len__(self) -> int:
         return sum(map(len, self.queues.values()))
+
+    def __iter__(self) -> Iterator[str]:
+        return chain.from_iterable(self.queues.values())
 
     def retry_after(self, now: float) -> float:
         """Seconds until the queue has drained at the recent rate, 1 to 60."""

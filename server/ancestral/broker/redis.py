@@ -236,6 +236,12 @@ class RedisQueue:
                 [key for lane in LANES for key in queue_keys(model, lane)]
             )
 
+    async def oldest(self, model: str) -> float:
+        with reachable():
+            keys = [key for lane in LANES for key in queue_keys(model, lane)]
+            ages = await self._ask(*[function("oldest", [key]) for key in keys])
+        return float(max(ages)) / 1000
+
     async def workers(self) -> list[WorkerReport]:
         with reachable():
             reports = await self._call("workers", WORKERS, self._heartbeat)

@@ -9,7 +9,7 @@ import numpy as np
 import soxr
 
 from ancestral.media.codecs import Amplitudes, Codec, Levels, Linear, MuLaw, Palette, Text
-from ancestral.media.errors import MediaError, shape_text
+from ancestral.media.errors import LARGEST, MediaError, shape_text
 from ancestral.media.image import JPEG_MAGIC, PNG_MAGIC, read_image
 from ancestral.media.midi import MAGIC as MIDI_MAGIC
 from ancestral.media.midi import Midi
@@ -34,7 +34,6 @@ MEDIA_TYPES = {
 }
 _DECLARED = {".txt": "text/plain"}  # by a file's suffix, where its first bytes cannot say
 _SLOWEST, _FASTEST = 1_000, 768_000  # Hz, of what "fit" resamples
-_LONGEST = 2**25  # samples that "fit" may resample to: 35 minutes at 16 kHz, 256 MiB
 
 
 def media_type(body: bytes, content_type: str | None) -> str:
@@ -75,11 +74,18 @@ def declared(file: PurePath) -> str | None:
 
 
 def decode(
-    body: bytes, content_type: str | None, data: DataSpec, codec: Codec | None, *, fit: bool = False
+    body: bytes,
+    content_type: str | None,
+    data: DataSpec,
+    codec: Codec | None,
+    *,
+    fit: bool = False,
+    most: int = LARGEST,
 ) -> tuple[Item, list[str]]:
     """One item (int64 codes, or float64 where real-valued) and the `fit` steps that were applied.
 
-    Nothing is resized, resampled or cast unless `fit` says so; a mismatch is a MediaError.
+    Nothing is resized, resampled or cast unless `fit` says so; a mismatch is a MediaError, and so
+    is a file of more than `most` pixels or samples, as it comes or as it would be resampled.
     """
     if not body:
         raise MediaError("the body is empty")
@@ -105,13 +111,13 @@ def decode(
     if kind == "wav":
         if data.kind != "audio" or not isinstance(codec, MuLaw | Linear):
             raise MediaError(f"a WAV file where {_expected(data)} is expected")
-        return _decode_wav(body, data, codec, fit)
+        return _decode_wav(body, data, codec, fit, most)
     if data.kind != "image" or not isinstance(codec, Levels | Palette):
         raise MediaError(f"an image file where {_expected(data)} is expected")
     channels, height, width = data.shape
     colours = isinstance(codec, Palette)
     pixels, steps = read_image(
-        body, codec.channels or channels, height, width, fit=fit, colours=colours
+        body, codec.channels or channels, height, width, fit=fit, colours=colours, most=most
     )
     codes, rounded = codec.encode(pixels, fit=fit)
     return codes, steps + rounded
@@ -123,15 +129,17 @@ def _expected(data: DataSpec) -> str:
 
 
 def _decode_wav(
-    body: bytes, data: DataSpec, codec: MuLaw | Linear, fit: bool
+    body: bytes, data: DataSpec, codec: MuLaw | Linear, fit: bool, most: int
 ) -> tuple[Item, list[str]]:
-    amplitudes, steps = read_sound(body, data.sample_rate, fit=fit)
+    amplitudes, steps = read_sound(body, data.sample_rate, fit=fit, most=most)
     return np.asarray(codec.encode(amplitudes)), steps
 
 
-def read_sound(body: bytes, rate: int | None, *, fit: bool = False) -> tuple[Amplitudes, list[str]]:
+def read_sound(
+    body: bytes, rate: int | None, *, fit: bool = False, most: int = LARGEST
+) -> tuple[Amplitudes, list[str]]:
     """A WAV file's amplitudes [T] in [-1, 1] at that rate (Hz), and the `fit` steps applied."""
-    wav = read_wav(body)
+    wav = read_wav(body, most)
     steps: list[str] = []
     amplitudes = wav.amplitudes[:, 0]
     channels = wav.amplitudes.shape[1]
@@ -149,7 +157,7 @@ def read_sound(body: bytes, rate: int | None, *, fit: bool = False) -> tuple[Amp
             raise MediaError(
                 f'WAV of {wav.rate} Hz where {rate} Hz is expected; "fit": true resamples it'
             )
-        amplitudes = _resample(amplitudes, wav.rate, rate)
+        amplitudes = _resample(amplitudes, wav.rate, rate, most)
         steps.append(f"resampled {wav.rate} Hz to {rate} Hz")
     peak = float(np.abs(amplitudes).max())
     if peak > 1.0:
@@ -162,12 +170,12 @@ def read_sound(body: bytes, rate: int | None, *, fit: bool = False) -> tuple[Amp
     return amplitudes, steps
 
 
-def _resample(amplitudes: Amplitudes, rate: int, wanted: int) -> Amplitudes:
+def _resample(amplitudes: Amplitudes, rate: int, wanted: int, most: int) -> Amplitudes:
     if not _SLOWEST <= rate <= _FASTEST:
         raise MediaError(f"WAV of {rate} Hz; {_SLOWEST}..{_FASTEST} Hz can be resampled")
-    if len(amplitudes) * wanted > _LONGEST * rate:
-        seconds, most = len(amplitudes) / rate, _LONGEST / wanted
-        raise MediaError(f"WAV of {seconds:.0f} s; at {wanted} Hz {most:.0f} s are resampled")
+    if len(amplitudes) * wanted > most * rate:
+        seconds, longest = len(amplitudes) / rate, most / wanted
+        raise MediaError(f"WAV of {seconds:.0f} s; at {wanted} Hz {longest:.0f} s are resampled")
     resampled = np.asarray(soxr.resample(amplitudes, rate, wanted), dtype=np.float64)
     if not len(resampled):
         raise MediaError(f"WAV: {len(amplitudes)} samples at {rate} Hz are too few to resample")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+LARGEST = 50_000_000  # pixels or samples of a file that are decoded, or that "fit" resamples to
+
 
 class MediaError(ValueError):
     """Malformed or mismatching media; the message names what is wrong, and both shapes."""

@@ -11,9 +11,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from ancestral.media.codecs import Pixels
-from ancestral.media.errors import MediaError, shape_text
+from ancestral.media.errors import LARGEST, MediaError, shape_text
 
-LARGEST = 50_000_000  # pixels that "fit" may decode before it shrinks them
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 JPEG_MAGIC = b"\xff\xd8\xff"
 _ORIENTATION = 0x0112  # EXIF tag
@@ -25,6 +24,7 @@ class _Target:
     channels: int
     height: int
     width: int
+    most: int  # pixels of what it is made from
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -32,15 +32,23 @@ class _Target:
 
 
 def read_image(
-    body: bytes, channels: int, height: int, width: int, *, fit: bool, colours: bool = False
+    body: bytes,
+    channels: int,
+    height: int,
+    width: int,
+    *,
+    fit: bool,
+    colours: bool = False,
+    most: int = LARGEST,
 ) -> tuple[Pixels, list[str]]:
     """8-bit pixels [channels, height, width] and the steps that "fit" took to get there.
 
     Without `fit` the file must hold exactly these: no alpha, no 16-bit samples, no rotation by
     EXIF, no other size. A palette or a 1-bit image stands for its colours, and a grey one does
-    where `colours` are wanted: grey is a colour. Raises MediaError.
+    where `colours` are wanted: grey is a colour. Raises MediaError, also for one of more than
+    `most` pixels, before it is decoded.
     """
-    target = _Target(channels, height, width)
+    target = _Target(channels, height, width, most)
     deep = _check_header(body, target, fit)
     try:
         with Image.open(io.BytesIO(body), formats=("PNG", "JPEG")) as image:
@@ -107,8 +115,8 @@ def _check_size(width: int, height: int, target: _Target, fit: bool) -> None:
             f"{shape_text((target.height, target.width))} is expected; "
             '"fit": true resizes it'
         )
-    if width * height > LARGEST:
-        raise MediaError(f"image of {width}×{height} pixels; at most {LARGEST} are decoded")
+    if width * height > target.most:
+        raise MediaError(f"image of {width}×{height} pixels; at most {target.most} are decoded")
 
 
 def _plain(image: Image.Image) -> Image.Image:

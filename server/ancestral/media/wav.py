@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ancestral.media.codecs import Amplitudes, AudioCodec, Codes, pcm16
-from ancestral.media.errors import MediaError
+from ancestral.media.errors import LARGEST, MediaError
 
 UNKNOWN = 0xFFFFFFFF  # a size that a stream did not know when it wrote its header
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
@@ -37,8 +37,8 @@ class _Format:
     bits: int
 
 
-def read_wav(body: bytes) -> Wav:
-    """PCM of 8, 16, 24 or 32 bits, or IEEE float of 32 or 64. Raises MediaError."""
+def read_wav(body: bytes, most: int = LARGEST) -> Wav:
+    """PCM of 8, 16, 24 or 32 bits, or IEEE float of 32 or 64, `most` samples. Raises MediaError."""
     if len(body) < 12 or body[:4] != b"RIFF" or body[8:12] != b"WAVE":
         raise MediaError("not a WAV file: it does not start with RIFF…WAVE")
     claimed = struct.unpack_from("<I", body, 4)[0]
@@ -61,6 +61,9 @@ def read_wav(body: bytes) -> Wav:
         elif name == b"data":
             if layout is None:
                 raise MediaError("WAV: the data comes before the format")
+            if size > most * (layout.bits // 8):
+                count = size // (layout.bits // 8)
+                raise MediaError(f"WAV of {count} samples; at most {most} are decoded")
             return Wav(_samples(body[at : at + size], layout), layout.rate)
         at += size + size % 2
     raise MediaError("WAV: there is no data chunk")
