@@ -12,8 +12,9 @@ from ancestral.runtimes.native.code import element_attention as a
 from ancestral.runtimes.native.code.norms import REDUCTIONS
 from ancestral.runtimes.native.lower.elements import ElementLowering
 from ancestral.runtimes.native.lower.errors import Unsupported
-from ancestral.runtimes.native.lower.kinds import RULES, Rule, multiply
+from ancestral.runtimes.native.lower.kinds import RULES, Rule
 from ancestral.runtimes.native.lower.lowering import Lowering
+from ancestral.runtimes.native.lower.multiply import multiply
 from ancestral.runtimes.native.lower.plan import Part
 from ancestral.runtimes.native.storage import NOWHERE, Array, Operand, padded, zeros
 

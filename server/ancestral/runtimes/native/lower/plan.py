@@ -11,6 +11,7 @@ import torch
 
 from ancestral.compile.place import Ints
 from ancestral.compile.program import Read, Step, StepProgram
+from ancestral.runtimes.native.lower.errors import Unsupported
 
 CASTS = ("_to_copy", "to", "float", "type_as")
 
@@ -22,6 +23,13 @@ class Part:
     step: Step
     sub: int
     elements: Ints | None
+
+
+def entire(part: Part) -> Step:
+    """The step of a part that is all of it. Raises Unsupported."""
+    if part.elements is not None:
+        raise Unsupported(f"a part of a step of kind {part.step.kind}")
+    return part.step
 
 
 def in_order(program: StepProgram) -> list[Part]:
