@@ -9,19 +9,26 @@ from __future__ import annotations
 
 from numba import njit
 
-from ancestral.runtimes.native.code.blocks import DOTS, SOFTMAX, WEIGHTED
+from ancestral.runtimes.native.code.blocks import DOTS, FLASH, WEIGHTED
+from ancestral.runtimes.native.code.flash import (
+    KEY_ROW,
+    KEY_WIDTH,
+    RECORD,
+    SCALE,
+    VALUE_ROW,
+    VALUE_WIDTH,
+)
 from ancestral.runtimes.native.code.lanes import LANES, bytes_of, call_kernel
-from ancestral.runtimes.native.code.memory import integer, load, store
-from ancestral.runtimes.native.code.pointwise import CODES, apply
+from ancestral.runtimes.native.code.memory import integer, load, move, store
 
 # the extra of an operation over keys; a list of places is [queries, LISTED]
-(HEADS, NEWEST, LEAD, CAPACITY, QUERIES, COUNTS, PLACES, KEYS, LISTED, PLACE, PLACED, SCALE, MASK,
- MASK_SLOT, MASK_QUERY, MASK_HEAD) = range(16)  # fmt: skip
-STORES = 16  # where keys, then values, are: address, bytes from slot, head and place on, width
-BASE, SLOT, HEAD, ROW, WIDTH = range(5)
-STORE = 5
-EXTRA = STORES + 2 * STORE
-_ADD = CODES["add"]
+(HEADS, NEWEST, LEAD, CAPACITY, QUERIES, COUNTS, PLACES, KEYS, LISTED, PLACE, PLACED, MASK,
+ MASK_SLOT, MASK_QUERY, MASK_HEAD) = range(15)  # fmt: skip
+STORES = 15  # where keys, then values, are: address, bytes from slot to slot and head to head
+STORE = 3
+BASE, SLOT, HEAD = range(STORE)
+ROWS = STORES + 2 * STORE  # the record of `flash`
+EXTRA = ROWS + RECORD
 
 
 @njit
@@ -46,19 +53,29 @@ def listed(extra, field, rank):
 
 
 @njit
+def store_of(extra, which):
+    """Where keys (0) or values (1) are, and what their rows are like."""
+    return extra + 8 * (STORES + STORE * which), extra + 8 * (ROWS + VALUE_ROW * which)
+
+
+@njit
+def head_bytes(extra, which):
+    return integer(store_of(extra, which)[0], HEAD)
+
+
+@njit
 def keep(like, extra, which, slot, rank, x):
     """Put this site's key (0) or value (1) in its place; the address of the slot's store."""
-    held = extra + 8 * (STORES + STORE * which)
+    held, rows = store_of(extra, which)
     base = integer(held, BASE) + slot * integer(held, SLOT)
-    place, width = rank + integer(extra, NEWEST), integer(held, WIDTH)
+    place, width = rank + integer(extra, NEWEST), integer(rows, KEY_WIDTH)
     if place >= 0 and integer(extra, PLACE):
         found = place < integer(extra, PLACED)
         place = integer(integer(extra, PLACE), place) if found else -1
     if place >= 0:
         for head in range(integer(extra, HEADS)):
-            row = base + head * integer(held, HEAD) + place * integer(held, ROW)
-            for i in range(width):
-                store(like, row, i, load(like, x, head * width + i))
+            row = base + head * integer(held, HEAD) + place * integer(rows, KEY_ROW)
+            move(like, x, head * width, row, 0, width)
     return base
 
 
@@ -80,58 +97,51 @@ def row_of(like, x, width, scratch):
 
 
 @njit
-def score(like, kernel, extra, head, rank, q, keys, scale, out, scratch):
+def score(like, kernel, extra, head, rank, q, keys, out, scratch):
     """A head's products with the keys that its query reads."""
-    held = extra + 8 * STORES
-    width = integer(held, WIDTH)
+    rows = extra + 8 * ROWS
+    width = integer(rows, KEY_WIDTH)
     call_kernel(
         kernel, DOTS, row_of(like, q + head * width * bytes_of(like), width, scratch),
-        keys + head * integer(held, HEAD), integer(held, ROW), vectors(width),
-        vectors(visible(extra, rank)), out, listed(extra, PLACES, rank), scale, 0, 0,
+        keys + head * head_bytes(extra, 0), integer(rows, KEY_ROW), vectors(width),
+        vectors(visible(extra, rank)), out, listed(extra, PLACES, rank), integer(rows, SCALE), 0, 0,
     )  # fmt: skip
 
 
 @njit
-def mix(like, kernel, extra, which, head, rank, weights, values, total, out, scratch):
-    """A head's values under weights, over `total`; as many numbers as a value has."""
-    held = extra + 8 * (STORES + STORE * which)
-    width = integer(held, WIDTH)
+def mix(like, kernel, extra, head, rank, weights, values, out, scratch):
+    """A head's values under weights; as many numbers as a value has."""
+    rows = extra + 8 * ROWS
+    width = integer(rows, KEY_WIDTH)
     call_kernel(
-        kernel, WEIGHTED, weights, values + head * integer(held, HEAD), integer(held, ROW),
+        kernel, WEIGHTED, weights, values + head * head_bytes(extra, 0), integer(rows, KEY_ROW),
         visible(extra, rank), vectors(width), scratch, listed(extra, PLACES, rank), 0, 0, 0,
     )  # fmt: skip
-    for i in range(width):
-        store(like, out, head * width + i, load(like, scratch, i) / total)
+    move(like, scratch, 0, out, head * width, width)
 
 
 @njit
-def masked(like, kernel, extra, head, slot, rank, scores):
-    """Add a head's mask to its scores."""
-    mask = integer(extra, MASK) + slot * integer(extra, MASK_SLOT)
-    mask += max(rank - integer(extra, LEAD), 0) * integer(extra, MASK_QUERY)
-    mask += head * integer(extra, MASK_HEAD)
-    count, keys = visible(extra, rank), listed(extra, KEYS, rank)
-    if keys:
-        for j in range(count):
-            store(like, scores, j, load(like, scores, j) + load(like, mask, integer(keys, j)))
-    else:
-        apply(like, kernel, _ADD, scores, mask, mask, scores, count)
+def mask_of(extra, head, slot, rank):
+    """The address of a head's mask; 0 where there is none."""
+    if integer(extra, MASK) == 0:
+        return 0
+    found = integer(extra, MASK) + slot * integer(extra, MASK_SLOT)
+    found += max(rank - integer(extra, LEAD), 0) * integer(extra, MASK_QUERY)
+    return found + head * integer(extra, MASK_HEAD)
 
 
 @njit
 def attend(like, kernel, extra, slot, rank, q, k, v, out, scratch):
     """Keep this site's key and value; out [heads, value width] for query q [heads, width]."""
     keys, values = keep(like, extra, 0, slot, rank, k), keep(like, extra, 1, slot, rank, v)
-    wide = LANES * bytes_of(like)
-    row = scratch + wide  # behind the sum
-    widest = max(integer(extra, STORES + WIDTH), integer(extra, STORES + STORE + WIDTH))
-    scores = row + vectors(widest) * wide
+    rows, size = extra + 8 * ROWS, bytes_of(like)
+    width, value_width = integer(rows, KEY_WIDTH), integer(rows, VALUE_WIDTH)
+    found = scratch + vectors(width) * LANES * size  # behind the query
+    count, places = visible(extra, rank), listed(extra, PLACES, rank)
     for head in range(integer(extra, HEADS)):
-        score(like, kernel, extra, head, rank, q, keys, integer(extra, SCALE), scores, row)
-        if integer(extra, MASK):
-            masked(like, kernel, extra, head, slot, rank, scores)
         call_kernel(
-            kernel, SOFTMAX, scores, visible(extra, rank), scores, scratch, 0, 0, 0, 0, 0, 0
-        )
-        total = load(like, scratch, 0)
-        mix(like, kernel, extra, 1, head, rank, scores, values, total, out, row)
+            kernel, FLASH, rows, row_of(like, q + head * width * size, width, scratch),
+            keys + head * head_bytes(extra, 0), values + head * head_bytes(extra, 1),
+            count, places, mask_of(extra, head, slot, rank), listed(extra, KEYS, rank), found, 0,
+        )  # fmt: skip
+        move(like, found, 0, out, head * value_width, value_width)

@@ -13,8 +13,8 @@ FULL, BF16, INT8 = range(3)
 RECORD = (1, 1, 3)
 
 # the numbers of the routines in `kernels`
-VECTORS, WEIGHTED, MASSES, DOTS, SOFTMAX = range(5)
-T18, T14, T12, T11, T24, T22, T21, T44, T42, T41, T82, T81 = range(5, 17)
+VECTORS, WEIGHTED, MASSES, DOTS, SOFTMAX, FLASH, NORM = range(7)
+T18, T14, T12, T11, T24, T22, T21, T44, T42, T41, T82, T81 = range(7, 19)
 
 
 @njit

@@ -77,7 +77,7 @@ def run_pointwise(like, kernel, op, stand, ranks, phases, lengths):
 
 
 @njit
-def run_local(like, op, scratch, stand, ranks, phases, lengths):
+def run_local(like, kernel, op, scratch, stand, ranks, phases, lengths):
     """Operations of one slot and column at a time."""
     kind, columns = integer(op, f.KIND), columns_of(op, stand)
     for slot in range(integer(stand, f.N)):
@@ -96,7 +96,15 @@ def run_local(like, op, scratch, stand, ranks, phases, lengths):
             elif kind == f.ONE_HOT:
                 one_hot(like, x, out, integer(op, f.COUNT), integer(op, f.CODE))
             elif kind == f.NORM:
-                norm(like, x, out, integer(op, f.COUNT), integer(op, f.CODE), integer(op, f.EXTRA))
+                norm(
+                    like,
+                    kernel,
+                    x,
+                    out,
+                    integer(op, f.COUNT),
+                    integer(op, f.CODE),
+                    integer(op, f.EXTRA),
+                )
             elif kind == f.SITE_LINEAR:
                 site_linear(like, x, y, out, integer(op, f.EXTRA))
             elif kind == f.REDUCE:
@@ -169,4 +177,4 @@ def run_operations(
         elif kind >= f.ATTEND:
             run_keyed(like, kernel, op, scratch, stand, ranks, phases, lengths)
         else:
-            run_local(like, op, scratch, stand, ranks, phases, lengths)
+            run_local(like, kernel, op, scratch, stand, ranks, phases, lengths)

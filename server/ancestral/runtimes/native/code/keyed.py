@@ -9,7 +9,6 @@ from ancestral.runtimes.native.code.addresses import address
 from ancestral.runtimes.native.code.attention import HEADS as HEADS_AT
 from ancestral.runtimes.native.code.attention import (
     KEYS,
-    SCALE,
     attend,
     keep,
     listed,
@@ -53,10 +52,9 @@ def run_keyed(like, kernel, op, scratch, stand, ranks, phases, lengths):
         count = visible(extra, rank)
         for head in range(heads):
             if kind == f.SCORES:
-                score(like, kernel, extra, head, rank, x, kept, integer(extra, SCALE), out, scratch)
+                score(like, kernel, extra, head, rank, x, kept, out, scratch)
             elif kind == f.MIX:
-                one = like - like + 1
-                mix(like, kernel, extra, 0, head, rank, x, kept, one, out, scratch)
+                mix(like, kernel, extra, head, rank, x, kept, out, scratch)
             elif kind == f.SOFTMAX_KEYS:
                 softmax(like, kernel, x, out, count, scratch)
             elif kind == f.GATHER_KEYS:

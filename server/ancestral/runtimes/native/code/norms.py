@@ -6,6 +6,8 @@ import math
 
 from numba import njit
 
+from ancestral.runtimes.native.code.blocks import NORM
+from ancestral.runtimes.native.code.lanes import LANES, bytes_of, call_kernel
 from ancestral.runtimes.native.code.memory import integer, load, store
 
 SUM, MEAN, AMAX, AMIN, PROD, SQUARES, LOGSUMEXP, SOFTMAX, LOG_SOFTMAX = range(9)
@@ -43,7 +45,7 @@ def _sum(like, x, count, mean, square):
 
 
 @njit
-def norm(like, x, out, groups, inner, extra):
+def norm(like, kernel, x, out, groups, inner, extra):
     """Layer norm of [groups, inner], or root-mean-square norm.
 
     At `extra`: address of the scale (0: none), of the bias, of eps, and 1 where the mean is kept.
@@ -51,6 +53,14 @@ def norm(like, x, out, groups, inner, extra):
     scale, bias, keep_mean = integer(extra, 0), integer(extra, 1), integer(extra, 3)
     eps = load(like, integer(extra, 2), 0)
     size = like - like + inner
+    if groups == 1 or inner % LANES == 0:  # whole vectors, or padding behind them
+        for group in range(groups):
+            place = group * inner * bytes_of(like)
+            call_kernel(
+                kernel, NORM, x + place, out + place, inner, scale, bias, integer(extra, 2),
+                keep_mean, 0, 0, 0,
+            )  # fmt: skip
+        return
     for group in range(groups):
         place = group * inner
         start = x + place * (integer(extra, 4))

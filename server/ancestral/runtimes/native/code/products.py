@@ -22,6 +22,8 @@ from ancestral.runtimes.native.code.blocks import BF16, FULL, GROUP, INT8, RECOR
 from ancestral.runtimes.native.code.forms import step_bytes, widened
 from ancestral.runtimes.native.code.lanes import LANES, Body
 
+LINE = 64  # bytes of a cache line
+_AHEAD = 2048  # bytes
 SEGMENT = 3  # integers of a segment: address of the first row, bytes from row to row, elements
 
 
@@ -87,6 +89,17 @@ def _smallest(
     return FULL, matrix, None
 
 
+def _ask(b: ir.IRBuilder, row: ir.Value, group_bytes: ir.Value, groups: int, size: int) -> None:
+    """Ask for the weights `_AHEAD` bytes on: the machine itself asks within one page only.
+
+    A single row reads four groups side by side, which it meets by itself.
+    """
+    for group in range(groups):
+        start = b.add(row, b.mul(group_bytes, lanes.number(b, group)))
+        for line in range(0, size, LINE):
+            lanes.prefetch(b, b.add(start, lanes.number(b, _AHEAD + line)))
+
+
 def tile(rows: int, panels: int, form: int = FULL) -> Body:
     """y[row, panel] = bias[panel] + addend[row, panel] + Σ over segments and elements of x·w.
 
@@ -136,6 +149,8 @@ def tile(rows: int, panels: int, form: int = FULL) -> Body:
             with cgutils.for_range(b, length) as inner:
                 k = inner.index
                 row = b.add(start, b.mul(k, k_bytes))
+                if rows > 1:
+                    _ask(b, row, group_bytes, -(-panels // GROUP), step_bytes(form, panels, of))
                 values = widened(b, form, of, row, group_bytes, panels)
                 for r in range(rows):
                     pointer = b.gep(lanes.at(b, inputs[r], of), [k], source_etype=of)

@@ -20,7 +20,7 @@ AT_ONCE = 4  # rows whose addresses are at hand
 Place = Callable[[ir.Value], ir.Value]
 
 
-def _placed(b: ir.IRBuilder, index: ir.Value, run: Callable[[Place], None]) -> None:
+def placed(b: ir.IRBuilder, index: ir.Value, run: Callable[[Place], None]) -> None:
     """`run` with the place of row k: itself, or what the index at an address says."""
     with b.if_else(b.icmp_signed("==", index, lanes.number(b, 0))) as (straight, listed):
         with straight:
@@ -36,29 +36,37 @@ def dots(b: ir.IRBuilder, of: ir.Type, args: Sequence[ir.Value]) -> None:
     of the scale.
     """
     x, matrix, stride, vectors, blocks, out, index, scale = args[:8]
-    vec, wide = lanes.vector(of), LANES * lanes.size_of(of)
+    wide = LANES * lanes.size_of(of)
     factor = lanes.splat(b, lanes.load(b, scale, of))
-    sums = [cgutils.alloca_once(b, vec) for _ in range(LANES)]
 
     def run(place: Place) -> None:
         with cgutils.for_range(b, blocks) as block:
             first = b.mul(block.index, lanes.number(b, LANES))
-            for base in range(0, LANES, AT_ONCE):
-                rows = [place(b.add(first, lanes.number(b, base + i))) for i in range(AT_ONCE)]
-                rows = [b.add(matrix, b.mul(row, stride)) for row in rows]
-                for i in range(AT_ONCE):
-                    b.store(lanes.constant(vec, 0.0), sums[base + i])
-                with cgutils.for_range(b, vectors) as inner:
-                    offset = b.mul(inner.index, lanes.number(b, wide))
-                    value = lanes.load(b, b.add(x, offset), vec)
-                    for i, row in enumerate(rows):
-                        total = sums[base + i]
-                        row_value = lanes.load(b, b.add(row, offset), vec)
-                        b.store(lanes.fma(b, value, row_value, b.load(total)), total)
-            found = b.fmul(_totals(b, [b.load(total) for total in sums]), factor)
+            rows = [place(b.add(first, lanes.number(b, i))) for i in range(LANES)]
+            rows = [b.add(matrix, b.mul(row, stride)) for row in rows]
+            found = b.fmul(products(b, of, x, rows, vectors), factor)
             lanes.store(b, found, b.add(out, b.mul(block.index, lanes.number(b, wide))))
 
-    _placed(b, index, run)
+    placed(b, index, run)
+
+
+def products(
+    b: ir.IRBuilder, of: ir.Type, x: ir.Value, rows: Sequence[ir.Value], vectors: ir.Value
+) -> ir.Value:
+    """The products of x with LANES rows, as one vector."""
+    vec, wide = lanes.vector(of), LANES * lanes.size_of(of)
+    sums = [cgutils.alloca_once(b, vec) for _ in range(LANES)]
+    for base in range(0, LANES, AT_ONCE):
+        for i in range(AT_ONCE):
+            b.store(lanes.constant(vec, 0.0), sums[base + i])
+        with cgutils.for_range(b, vectors) as inner:
+            offset = b.mul(inner.index, lanes.number(b, wide))
+            value = lanes.load(b, b.add(x, offset), vec)
+            for i, row in enumerate(rows[base : base + AT_ONCE]):
+                total = sums[base + i]
+                row_value = lanes.load(b, b.add(row, offset), vec)
+                b.store(lanes.fma(b, value, row_value, b.load(total)), total)
+    return _totals(b, [b.load(total) for total in sums])
 
 
 def _totals(b: ir.IRBuilder, rows: list[ir.Value]) -> ir.Value:
@@ -101,7 +109,7 @@ def weighted(b: ir.IRBuilder, of: ir.Type, args: Sequence[ir.Value]) -> None:
             offset = b.mul(b.add(b.mul(count, four), outer.index), lanes.number(b, wide))
             _columns(b, of, 1, 4, x, b.add(matrix, offset), stride, rows, b.add(out, offset), place)
 
-    _placed(b, index, run)
+    placed(b, index, run)
 
 
 def _columns(
@@ -173,3 +181,15 @@ def _folded(b: ir.IRBuilder, x: ir.Value, function: Callable[..., ir.Value]) -> 
         half = len(parts) // 2
         parts = [function(parts[i], parts[i + half]) for i in range(half)]
     return parts[0]
+
+
+def everywhere(b: ir.IRBuilder, x: ir.Value, function: Callable[..., ir.Value]) -> ir.Value:
+    """The lanes of a vector combined, halves first; the result in every lane."""
+    shift = LANES // 2
+    while shift:
+        chosen = ir.Constant(
+            ir.VectorType(ir.IntType(32), LANES), [i ^ shift for i in range(LANES)]
+        )
+        x = function(b, x, b.shuffle_vector(x, ir.Constant(x.type, ir.Undefined), chosen))
+        shift //= 2
+    return x

@@ -12,6 +12,7 @@ from ancestral.compile.program import Step
 from ancestral.runtimes.keys import KeyCaches
 from ancestral.runtimes.native import fields as f
 from ancestral.runtimes.native.code import attention as a
+from ancestral.runtimes.native.code import flash
 from ancestral.runtimes.native.lower.errors import Unsupported
 from ancestral.runtimes.native.lower.lowering import Lowering
 from ancestral.runtimes.native.lower.plan import Part
@@ -51,14 +52,16 @@ def keys_of(low: Lowering, step: Step, first: Step) -> list[int]:
 def _stored(low: Lowering, step: Step, extra: list[int], operands: Sequence[int]) -> None:
     """Say where a step's keys and values lie."""
     assert low.keys is not None
+    extra[a.ROWS + flash.SCALE] = _factor(low, step)
+    scratch = padded(1)
     for i, operand in enumerate(operands):
         store, width = low.keys.store(step, operand), low.keys.width(step, operand)
         slot, head, row, _ = (stride * low.size for stride in store.stride())
-        at = a.STORES + i * a.STORE
-        extra[at : at + a.STORE] = [store.data_ptr(), slot, head, row, width]
-        # room for a sum, a query or a result, and the scores
-        scratch = 4 * padded(1) + padded(width) + most_keys(low.keys, step)
-        low.most_scratch = max(low.most_scratch, scratch)
+        at, rows = a.STORES + i * a.STORE, a.ROWS + i * flash.VALUE_ROW
+        extra[at : at + a.STORE] = [store.data_ptr(), slot, head]
+        extra[rows : rows + flash.VALUE_ROW] = [row, width]
+        scratch += padded(width)  # a query or a result
+    low.most_scratch = max(low.most_scratch, scratch)
 
 
 def _factor(low: Lowering, step: Step) -> int:
@@ -72,7 +75,6 @@ def attend(low: Lowering, part: Part) -> None:
     step, attrs = part.step, part.step.attrs
     extra = keys_of(low, step, step)
     _stored(low, step, extra, (1, 2))
-    extra[a.SCALE] = _factor(low, step)
     for table in step.operands[3:]:
         if not isinstance(table, Table):
             raise Unsupported("a mask that is no table")
@@ -93,7 +95,6 @@ def scores(low: Lowering, part: Part) -> None:
     step = part.step
     extra = keys_of(low, step, step)
     _stored(low, step, extra, (1,))
-    extra[a.SCALE] = _factor(low, step)
     count = step.attrs["heads"] * step.attrs["width"]
     q, k = (low.operand(o, step, None, count) for o in step.operands)
     low.emit(f.SCORES, low.keyed(step), q, k, extra=low.indices(np.array(extra)))

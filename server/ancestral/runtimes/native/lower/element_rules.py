@@ -154,9 +154,9 @@ def _attend(low: Lowering, part: Part) -> None:
     extra = [0] * a.EXTRA
     extra[a.STARTS] = low.indices(np.concatenate([[0], np.cumsum(counts)]))
     extra[a.LISTED] = low.indices(head[which] * count + found)
-    extra[a.KEYS], extra[a.WIDTH] = low.indices(attrs["keys"]), width
-    extra[a.VALUES], extra[a.VALUE_WIDTH] = low.indices(attrs["values"]), value_width
-    extra[a.SCALE] = low.number(float(attrs["scale"]), 1).base
+    extra[a.KEYS], extra[a.VALUES] = low.indices(attrs["keys"]), low.indices(attrs["values"])
+    sizes = [(padded(size) * low.size, size) for size in (width, value_width)]
+    extra[a.ROWS :] = [*sizes[0], *sizes[1], low.number(float(attrs["scale"]), 1).base]
     if attrs["mask"] is not None:
         bias = low.weights.array(attrs["mask"])
         bias = np.broadcast_to(bias, (*(1,) * (4 - bias.ndim), *bias.shape))
@@ -166,8 +166,8 @@ def _attend(low: Lowering, part: Part) -> None:
         low.memory.append(held)
         extra[a.BIAS] = held.ctypes.data
     most = padded(int(counts.max()))
-    room = 2 * padded(1) + padded(width) + most * (1 + max(padded(width), padded(value_width)))
-    low.most_scratch = max(low.most_scratch, room + padded(value_width))
+    room = (1 + most) * (padded(width) + padded(value_width))  # query, result, keys, values
+    low.most_scratch = max(low.most_scratch, room)
     q = low.operand(step.operands[0], step, None, width)
     low.emit(f.ATTEND_ROWS, low.place(step), q, extra=low.indices(np.array(extra)))
 
