@@ -32,6 +32,7 @@ from ancestral.engine.model import Model
 from ancestral.engine.parity import first_conditions, random_values
 from ancestral.engine.runtimes import RuntimeKind
 from ancestral.models.data import whole_frames
+from ancestral.models.rounding import BYTES
 from ancestral.runtimes.base import Runtime, SlotRequest
 
 BATCHES = (1, 16)
@@ -65,6 +66,8 @@ def measure(
                 SlotRequest(seed=seed, item=item, sites=length, conditions=conditions)
                 for item in range(batch)
             ]
+            size = _weight_bytes(model, runtime)
+            rate = None if size is None else stream_rate(size, clock)
             forget_peak_memory()
             first, elapsed, timed = sample(runtime, requests, window, clock)
             memory = peak_memory()
@@ -72,6 +75,8 @@ def measure(
             naive_sites = min(NAIVE_SITES, length)
             naive = seconds(partial(_naive_sites, model, codes, conditions, naive_sites), clock)
             sampling = elapsed * length / timed
+            if size is not None and rate is not None:
+                rate = max(rate, stream_rate(size, clock))
             macs = batch * _macs(model, length)
             yield Row(
                 family=model.manifest.family,
@@ -91,7 +96,8 @@ def measure(
                 first_frame_seconds=first,
                 macs=macs,
                 peak_share=2 * macs / sampling / machine.flops,
-                stream_share=_stream_share(model, runtime, length / sampling, clock),
+                weight_bytes=size,
+                stream_rate=rate,
                 peak_bytes=memory,
             )
 
@@ -101,16 +107,18 @@ def sample(
     requests: Sequence[SlotRequest],
     window: float,
     clock: Clock = time.perf_counter,
+    most: int | None = None,
 ) -> tuple[float, float, int]:
     """Seconds to the first value, seconds in all, and the sites of each item drawn in them.
 
-    Stops at the end of the items or of the window, whichever comes first.
+    Stops at the end of the items, after `most` sites or at the end of the window.
     """
+    most = requests[0].sites if most is None else most
     start = clock()
     slots = [runtime.open(request) for request in requests]
     drawn = dict.fromkeys(slots, 0)
     first = 0.0
-    while min(drawn.values()) < requests[0].sites:
+    while min(drawn.values()) < most:
         for advance in runtime.step(_CHUNK if first else 1):
             drawn[advance.slot] += len(advance.values)
         elapsed = clock() - start
@@ -169,25 +177,23 @@ def _macs(model: Model, sites: int) -> int:
     return 0 if program is None else program.macs_per_item(sites)
 
 
-def _stream_share(
-    model: Model, runtime: Runtime, steps_per_second: float, clock: Clock
-) -> float | None:
-    """Bytes of float32 weights read a second, over the rate at which they could be.
+def _weight_bytes(model: Model, runtime: Runtime) -> int | None:
+    """Bytes of the matrices, as `--weights` has them, where every site reads each once.
 
-    Only where every site reads every matrix once, one after the other: a program over time.
+    That is a program over time; None where it is none.
     """
     program = model.program
     over_time = isinstance(program, StepProgram) and not program.row_steps and program.subs == 1
     if not over_time or not runtime.derived:
         return None
-    size = 4 * sum(
+    count = sum(
         weight.numel()
         for module in model.network.modules()
         if not isinstance(module, nn.Embedding)
         for weight in module.parameters(recurse=False)
         if weight.dim() > 1 and isinstance(module, nn.Linear | nn.Conv1d)
     )
-    return None if size == 0 else size * steps_per_second / stream_rate(size, clock)
+    return count * BYTES[model.package.weights] or None
 
 
 def _naive_sites(

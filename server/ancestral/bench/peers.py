@@ -7,6 +7,7 @@ peer and runtimes take turns, and the fastest round of each counts.
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -33,7 +34,6 @@ from ancestral.runtimes.base import SlotRequest
 from ancestral.store.importer import Told, import_checkpoint
 
 ROUNDS = 3  # of a contest; the fastest of each counts
-_ROUND = 1.0  # seconds that a round should take
 _CHECKED = 24  # sites on which outputs are compared
 _TOLERANCE = 1e-3  # of the largest output, float32 on both sides
 
@@ -90,8 +90,11 @@ def contest(
     batches: Sequence[int],
     clock: str = "wall",
     weights: Precision = "float32",
+    window: float = 1.0,
 ) -> Iterator[Contest]:
-    """Time the peer and our runtimes in turns. Raises ValueError where they disagree.
+    """Time the peer and our runtimes in turns, both over the first sites of their items.
+
+    A round of the peer's takes about `window` seconds. Raises ValueError where they disagree.
 
     Our weights are rounded to `weights` once outputs have been compared; the peer's are not.
     """
@@ -105,14 +108,14 @@ def contest(
             continue
         peer.run(batch, 2)  # compiled, allocated
         pace = seconds(partial(peer.run, batch, 16), now) / 16
-        sites = max(16, min(longest, int(_ROUND / pace)))
+        sites = max(16, min(longest, int(window / pace)))
         whole = sites if peer.model.manifest.data.length is not None else longest
         requests = [SlotRequest(seed=1, item=item, sites=whole) for item in range(batch)]
         for kind in kinds:
             runtime = peer.model.new_runtime(batch, cast(RuntimeKind, kind))
             ours, theirs = 0.0, 0.0
             for _ in range(ROUNDS):
-                _, elapsed, timed = sample(runtime, requests, _ROUND, now)
+                _, elapsed, timed = sample(runtime, requests, math.inf, now, sites)
                 ours = max(ours, batch * timed / elapsed)
                 taken = seconds(partial(peer.run, batch, sites), now)
                 theirs = max(theirs, batch * sites / taken)
@@ -262,7 +265,7 @@ def contests_table(rows: Sequence[Contest]) -> Table:
     )
     for heading in ("network", "runtime", "peer"):
         found.add_column(heading)
-    for heading in ("batch", "ours, sites/s", "theirs", "ratio", "difference"):
+    for heading in ("batch", "sites", "ours, sites/s", "theirs", "ratio", "difference"):
         found.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         figures = contest_cells(row)
@@ -273,6 +276,7 @@ def contests_table(rows: Sequence[Contest]) -> Table:
 def contest_cells(row: Contest) -> list[str]:
     return [
         str(row.batch),
+        f"{row.sites:,}",
         f"{row.ours:,.0f}",
         f"{row.theirs:,.0f}",
         f"{row.ratio:.2f} ×",

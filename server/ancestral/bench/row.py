@@ -32,7 +32,8 @@ class Row:
     first_frame_seconds: float  # an idle runtime, from the request to its first value
     macs: int  # multiply-adds of the batch
     peak_share: float  # of the matrix product's rate
-    stream_share: float | None  # of the rate at which the weights are read, one read a step
+    weight_bytes: int | None  # that a step reads, where it reads every matrix once
+    stream_rate: float | None  # bytes a second at which that many are read here
     peak_bytes: int  # the process's largest resident size meanwhile
 
     @property
@@ -56,6 +57,13 @@ class Row:
         return self.batch * self.sites / self.sample_seconds
 
     @property
+    def stream_share(self) -> float | None:
+        """Bytes of weights read a second, over the rate at which they could be."""
+        if self.weight_bytes is None or self.stream_rate is None:
+            return None
+        return self.weight_bytes * self.sites / self.sample_seconds / self.stream_rate
+
+    @property
     def extrapolated(self) -> bool:
         return self.sites_timed < self.sites
 
@@ -66,18 +74,21 @@ class Row:
             "naive_score": self.naive_score,
             "over_naive": self.over_naive,
             "sites_per_second": self.sites_per_second,
+            "stream_share": self.stream_share,
             "extrapolated": self.extrapolated,
         }
 
 
-COLUMNS = ("batch", "sites", "sites/s", "sample/score", "over naive", "peak", "weights",
-           "first frame", "memory")  # fmt: skip
+COLUMNS = ("batch", "sites", "sites/s", "sample/score", "over naive", "peak",
+           "weight stream", "first frame", "memory")  # fmt: skip
 
 
 def cells(row: Row) -> list[str]:
     """A row's figures under `COLUMNS`; ~ marks what was multiplied up from a part."""
     about = "~" if row.extrapolated else ""
-    stream = "" if row.stream_share is None else f"{100 * row.stream_share:.0f} %"
+    stream = ""
+    if row.stream_share is not None and row.stream_rate is not None:
+        stream = f"{100 * row.stream_share:.0f} % of {row.stream_rate / 1e9:.0f} GB/s"
     return [
         str(row.batch),
         f"{row.sites:,}",
@@ -109,8 +120,9 @@ def remarks(machine: Machine) -> str:
         "sample/score: time to sample the batch over that of one teacher-forced pass of it (the "
         "faster of torch's eager forward and the scorer). ~: multiplied up from a window of sites; "
         "the naive loop always is. peak: share of the "
-        f"{machine.flops / 1e9:.0f} GFLOP/s of a float32 matrix product here. weights: share of "
-        "the rate at which the weights alone are read, once a step. memory: the whole process. "
+        f"{machine.flops / 1e9:.0f} GFLOP/s of a float32 matrix product here. weight stream: "
+        "share of the rate at which one thread reads the weights alone, once a step. memory: the "
+        "whole process. "
         f"{machine.processor}, {threads}"
         + ("." if machine.clock == "wall" else "; processor time, on a machine that others used.")
     )

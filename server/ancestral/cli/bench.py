@@ -132,7 +132,7 @@ def models_(
                 display.advance(task)
             if peers and random:
                 display.update(task, description=f"{name}: peers")
-                contests += _contests(name, loaded, kinds, sizes, clock, precision)
+                contests += _contests(name, loaded, kinds, sizes, clock, precision, seconds)
     if plot is not None:
         from ancestral.bench.plot import plot as draw
 
@@ -141,13 +141,19 @@ def models_(
 
 
 def _contests(
-    name: str, model: Any, kinds: list[str], sizes: list[int], clock: str, weights: Any
+    name: str,
+    model: Any,
+    kinds: list[str],
+    sizes: list[int],
+    clock: str,
+    weights: Any,
+    window: float,
 ) -> list[Contest]:
     from ancestral.bench.peers import contest, peers
 
     found = []
     for peer in peers(name, model):
-        found += list(contest(name, peer, kinds, sizes, clock, weights))
+        found += list(contest(name, peer, kinds, sizes, clock, weights, window))
     if not found:
         people().print(f"{name}: no peer is installed (pip install 'ancestral\\[bench]')")
     return found

@@ -17,6 +17,7 @@ from ancestral.models.network import Network
 
 Precision = Literal["float32", "bf16", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+BYTES: dict[Precision, int] = {"float32": 4, "bf16": 2, "int8": 1}
 LARGEST = 127  # of an eight-bit weight: symmetric about 0
 
 
