@@ -46,3 +46,13 @@ def test_all_packages_where_none_is_named(run: Run, small_store: Path) -> None:
     table = run("bench", "--batch", 1, "--sites", 3, "--models", small_store).out
     assert "sample/score" in table
     assert "tiny-pixelcnn" in table
+
+
+def test_profile(run: Run, small_store: Path) -> None:
+    """Operations of a step: those of the network, each in its place, and the draw."""
+    given = ("bench", "profile", "tiny-wavenet", "--batch", 2, "--sites", 16)
+    (found,) = run(*given, "--models", small_store, "--json").json
+    counts = {row["operation"]: row["count"] for row in found["shares"]}
+    assert counts["draw"] == 1
+    assert counts["gate"] == counts["embedding"] * 3  # of three layers
+    assert sum(row["microseconds"] for row in found["shares"]) == pytest.approx(found["whole"])

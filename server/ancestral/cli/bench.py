@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from ancestral.cli.complete import model_names, runtimes
 from ancestral.cli.output import FAILED, Json, Models, WeightsOption, emit, people, say, settings
+from ancestral.cli.profile import profile
 from ancestral.progress import bar
 from ancestral.settings import RUNTIMES, Settings
 
@@ -266,3 +267,6 @@ def batching(
         emit([row.to_json() for row in rows])
     else:
         say(batching_table(rows))
+
+
+app.command()(profile)

@@ -48,9 +48,9 @@ class NativeBatch:
         self._dtype = numpy_type(dtype)
         codes = torch.int64 if likelihood.discrete else dtype
         self._tables = Tables(program, self.graph, slots, codes, torch.device("cpu"))
-        self._stand = np.zeros(f.STATE, dtype=np.int64)
-        self._stand[f.ALL_COLUMNS] = program.columns
-        self._stand[f.GRID] = program.space == "grid"
+        self.stand = np.zeros(f.STATE, dtype=np.int64)
+        self.stand[f.ALL_COLUMNS] = program.columns
+        self.stand[f.GRID] = program.space == "grid"
         self._rings = self._new_rings()
         self._keys = KeyCaches(program, slots, dtype, torch.device("cpu"), lanes=LANES)
         self._arrays: dict[int, Array] = {}  # tables, in this runtime's layout
@@ -65,7 +65,7 @@ class NativeBatch:
         self._reserve(self._capacity)
         with compiling(f"sites-{self._dtype}"):  # before it is needed
             self._kernel = kernels(self._dtype).address
-            self._interpret = operations(self._dtype).address
+            self.interpret = operations(self._dtype).address
             self.run(0, Chunk.of(0, 0, channels))
 
     # ------------------------------------------------------------------ memory
@@ -113,7 +113,7 @@ class NativeBatch:
         )  # fmt: skip
         low.build()
         self._lowered = low
-        self._operations = np.array(low.operations, dtype=np.int64).reshape(-1, f.FIELDS)
+        self.operations = np.array(low.operations, dtype=np.int64).reshape(-1, f.FIELDS)
         self._starts = np.array(low.starts, dtype=np.int64)
         self._ends = np.array(low.ends, dtype=np.int64)
         self._links = np.array(low.links, dtype=np.int64).reshape(-1, f.LINK)
@@ -133,18 +133,18 @@ class NativeBatch:
 
     @property
     def n(self) -> int:
-        return int(self._stand[f.N])
+        return int(self.stand[f.N])
 
     @property
     def column(self) -> int:
-        return int(self._stand[f.AT_COLUMN])
+        return int(self.stand[f.AT_COLUMN])
 
     def settle(self) -> None:
         """Nothing is to be done after slots came or went."""
 
     def aligned(self, rank: int) -> bool:
         """Whether a slot at this rank can join now."""
-        grid = bool(self._stand[f.GRID])
+        grid = bool(self.stand[f.GRID])
         return bool(not grid or self.n == 0 or rank % self.program.columns == self.column)
 
     def open(
@@ -155,9 +155,9 @@ class NativeBatch:
         See `Caches.open`: the caches are filled from one teacher-forced pass.
         """
         at = self.n
-        self._stand[f.N] = at + 1
-        if at == 0 and self._stand[f.GRID]:
-            self._stand[f.AT_COLUMN] = rank % self.program.columns
+        self.stand[f.N] = at + 1
+        if at == 0 and self.stand[f.GRID]:
+            self.stand[f.AT_COLUMN] = rank % self.program.columns
         self.ranks[at] = rank
         self._read_condition(at, conditions, sites)
         self._reserve(sites)
@@ -187,7 +187,7 @@ class NativeBatch:
     def close(self, at: int) -> None:
         """Take a slot out of the batch; the last one moves into its place."""
         last = self.n - 1
-        self._stand[f.N] = last
+        self.stand[f.N] = last
         if at == last:
             return
         self.ranks[at] = self.ranks[last]
@@ -236,7 +236,7 @@ class NativeBatch:
         """One site of every running slot, its values drawn by `draw`; see `Lattice.step`."""
         tables, starts = self._addresses(), self._starts.tolist()
         vectors, size = self.program.params_shape
-        if self._stand[f.GRID] and self.column == 0:
+        if self.stand[f.GRID] and self.column == 0:
             run_part(self._kernel, starts[0], starts[1], tables)
         given = 0
         for sub in range(self.program.subs + 1):
@@ -263,7 +263,7 @@ class NativeBatch:
         return (*(
             int(table.ctypes.data)
             for table in (
-                self._operations, self._starts, self._ends, self._links, self._segments,
-                self._scratch, self._stand, self.ranks, self._phases, self._lengths, self._by_row,
+                self.operations, self._starts, self._ends, self._links, self._segments,
+                self._scratch, self.stand, self.ranks, self._phases, self._lengths, self._by_row,
             )
-        ), self._interpret)  # fmt: skip
+        ), self.interpret)  # fmt: skip

@@ -41,13 +41,13 @@ class NativeElements(Elements):
         self.draws = Draws(slots, size, channels)
         config = [*draw.describe(likelihood), vectors, channels, int(likelihood.joint)]
         self._config = np.array(config, dtype=np.int64)
-        self._stand = np.zeros(f.STATE, dtype=np.int64)
-        self._stand[f.ARENA_SLOT] = self._arena.stride(0) * self._type.itemsize
+        self.stand = np.zeros(f.STATE, dtype=np.int64)
+        self.stand[f.ARENA_SLOT] = self._arena.stride(0) * self._type.itemsize
         self._ranks = np.zeros(slots, dtype=np.int64)
         self._places = np.ascontiguousarray(program.params), np.ascontiguousarray(program.codes)
         with compiling(f"elements-{self._type}"):  # before it is needed
             self._kernel = kernels(self._type).address
-            self._interpret = operations(self._type).address
+            self.interpret = operations(self._type).address
             self.run(0, Chunk.of(0, 0, channels))
 
     @property
@@ -60,7 +60,7 @@ class NativeElements(Elements):
                               self._slots)  # fmt: skip
         low.build()
         self._low = low
-        self._operations = np.array(low.operations, dtype=np.int64).reshape(-1, f.FIELDS)
+        self.operations = np.array(low.operations, dtype=np.int64).reshape(-1, f.FIELDS)
         self._ends = np.array(low.ends, dtype=np.int64)
         self._links = np.array(low.links, dtype=np.int64).reshape(-1, f.LINK)
         self._segments = np.zeros((low.most_segments, 3), dtype=np.int64)
@@ -70,15 +70,15 @@ class NativeElements(Elements):
 
     def _run_time(self, slots: Tensor | None, time: int, _: int) -> None:
         """What is due at a time, for slots at one rank (None: all)."""
-        arena, stride = self._arena.data_ptr(), int(self._stand[f.ARENA_SLOT])
+        arena, stride = self._arena.data_ptr(), int(self.stand[f.ARENA_SLOT])
         for first in (0,) if slots is None else slots.tolist():
-            self._stand[f.N] = self.n if slots is None else 1
-            self._stand[f.ARENA] = arena + first * stride
+            self.stand[f.N] = self.n if slots is None else 1
+            self.stand[f.ARENA] = arena + first * stride
             run_time(self._kernel, time, self._due_tables(), self._tables())
 
     def run(self, sites: int, chunk: Chunk) -> None:
         """Advance every slot by so many sites."""
-        self._stand[f.N] = self.n
+        self.stand[f.N] = self.n
         self._ranks[: self.n] = self.ranks[: self.n]
         params, codes = self._places
         where = (self._arena.data_ptr(), int(params.ctypes.data), int(codes.ctypes.data))
@@ -95,10 +95,10 @@ class NativeElements(Elements):
         return (*(
             int(table.ctypes.data)
             for table in (
-                self._operations, self._none, self._ends, self._links, self._segments,
-                self._scratch, self._stand, self._ranks, self._none, self._none, self._none,
+                self.operations, self._none, self._ends, self._links, self._segments,
+                self._scratch, self.stand, self._ranks, self._none, self._none, self._none,
             )
-        ), self._interpret)  # fmt: skip
+        ), self.interpret)  # fmt: skip
 
     def _due_tables(self) -> tuple[int, int]:
         return int(self._low.due_starts.ctypes.data), int(self._low.due.ctypes.data)

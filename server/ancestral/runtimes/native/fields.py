@@ -29,6 +29,12 @@ PLAIN, RING, BY_RANK, BY_ROW, WRAP = range(5)
 (POINTWISE, PRODUCT, COPY, GATHER, SCATTER, EMBED, ONE_HOT, NORM, REFILL, SITE_LINEAR, REDUCE,
  CUMSUM, GATHER_ROWS, SCATTER_ROWS, ATTEND, SCORES, MIX, KEYED, GATHER_KEYS, SOFTMAX_KEYS,
  ATTEND_ROWS) = range(21)  # fmt: skip
+NAMES = (
+    "elementwise", "product", "copy", "gather", "scatter", "embedding", "one-hot", "norm", "refill",
+    "product of values", "reduction", "running sum", "gather rows", "scatter rows", "attention",
+    "scores", "mix of values", "over keys", "gather keys", "softmax over keys",
+    "attention over rows",
+)  # fmt: skip
 
 # a product's head in place of its operand Y: where its segments lie in the table of links
 FIRST, SEGMENTS, WEIGHTS, INPUTS, PANELS, BIAS, FORM, KERNEL = range(8)
@@ -40,5 +46,7 @@ N, AT_COLUMN, ALL_COLUMNS, GRID = range(4)
 # over the elements of an item: the part's rows at hand, in all and of each slot, the slots, and
 # where their elements lie; to all operations but gathers and scatters they are rows of one slot
 ROW, ROWS, ARENA, ARENA_SLOT, EACH, SLOTS = range(4, 10)
-STATE = 10
+# where the ticks of operations are counted, and by what the operations are run; see `counting`
+TICKS, RUN, LEFT = range(10, 13)
+STATE = 13
 AS_MANY = -1  # in place of COLUMNS: as many as there are rows in all

@@ -9,19 +9,31 @@ from ancestral.runtimes.native.code.lanes import LANES, bytes_of, call_kernel
 GROUP = 2  # panels side by side, as `products` packs them
 
 # forms of packed weights, see `forms`, and the vectors that stand beside a panel of each
-FULL, BF16, INT8 = range(3)
-RECORD = (1, 1, 3)
+FULL, BF16, INT8, NARROW = range(4)
+RECORD = (1, 1, 3, 1)
+FORM_NAMES = ("", " of bf16", " of int8", "")
 
 # the numbers of the routines in `kernels`
 VECTORS, WEIGHTED, MASSES, DOTS, SOFTMAX, FLASH, NORM = range(7)
 T18, T14, T12, T11, T24, T22, T21, T44, T42, T41, T82, T81 = range(7, 19)
+NARROW_1 = 19  # and those of 2 … outputs
 
 
 @njit
 def product(
     like, kernel, form, segs, count, rows, weights, size, panels, bias, more, m_stride, y, y_stride
 ):
-    """y [rows, panels · LANES] = bias + more + x Wᵀ of `size` inputs; `segs` says where x lies."""
+    """y [rows, panels · LANES] = bias + more + x Wᵀ of `size` inputs; `segs` says where x lies.
+
+    Of a narrow product `panels` are outputs.
+    """
+    if form == NARROW:
+        for r in range(rows):
+            call_kernel(
+                kernel, NARROW_1 + panels - 1, segs, count, r, weights, size * bytes_of(like), bias,
+                more, m_stride, y, y_stride,
+            )  # fmt: skip
+        return
     wide = LANES * bytes_of(like)
     panel = size * LANES * (1 if form == INT8 else 2 if form == BF16 else bytes_of(like))
     record = wide * (3 if form == INT8 else 1)

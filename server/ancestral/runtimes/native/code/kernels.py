@@ -21,6 +21,7 @@ from ancestral.runtimes.native.code.cache import compiled_for_c
 from ancestral.runtimes.native.code.flash import flash
 from ancestral.runtimes.native.code.lanes import INT, Body
 from ancestral.runtimes.native.code.layer_norm import layer_norm
+from ancestral.runtimes.native.code.narrow import MOST, narrow
 from ancestral.runtimes.native.code.pointwise import masses, vectors
 from ancestral.runtimes.native.code.products import tile
 from ancestral.runtimes.native.code.vectors import dots, softmax, weighted
@@ -29,9 +30,10 @@ from ancestral.runtimes.native.code.vectors import dots, softmax, weighted
 TILES = ((1, 8), (1, 4), (1, 2), (1, 1), (2, 4), (2, 2), (2, 1), (4, 4), (4, 2), (4, 1), (8, 2),
          (8, 1))  # fmt: skip
 ROUTINES: tuple[Body, ...] = (
-    vectors, weighted, masses, dots, softmax, flash, layer_norm, *(tile(r, p) for r, p in TILES)
+    vectors, weighted, masses, dots, softmax, flash, layer_norm, *(tile(r, p) for r, p in TILES),
+    *(narrow(o + 1) for o in range(MOST)),
 )  # fmt: skip
-FIRST_TILE = len(ROUTINES) - len(TILES)
+FIRST_TILE = len(ROUTINES) - len(TILES) - MOST
 
 
 def _routines(form: int) -> dict[int, Body]:

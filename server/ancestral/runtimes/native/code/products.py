@@ -18,9 +18,10 @@ from llvmlite import ir
 from numba.core import cgutils
 
 from ancestral.runtimes.native.code import lanes
-from ancestral.runtimes.native.code.blocks import BF16, FULL, GROUP, INT8, RECORD
+from ancestral.runtimes.native.code.blocks import BF16, FULL, GROUP, INT8, NARROW, RECORD
 from ancestral.runtimes.native.code.forms import step_bytes, widened
 from ancestral.runtimes.native.code.lanes import LANES, Body
+from ancestral.runtimes.native.code.narrow import MOST, pack_narrow
 
 LINE = 64  # bytes of a cache line
 _AHEAD = 2048  # bytes
@@ -39,6 +40,11 @@ class Packed:
     panels: int
     scale: npt.NDArray[Any] | None = None
 
+    @property
+    def parts(self) -> int:
+        """What a product counts: panels, or outputs where they are few."""
+        return len(self.weights) if self.form == NARROW else self.panels
+
     def record(self, bias: npt.NDArray[Any] | None) -> npt.NDArray[Any]:
         """What stands beside each panel, [panels, RECORD, LANES]: the bias; with a scale, bias /
         scale, 1 / scale and scale."""
@@ -53,13 +59,16 @@ class Packed:
         return rows.reshape(RECORD[INT8], self.panels, LANES).transpose(1, 0, 2)
 
 
-def pack(matrix: npt.NDArray[Any]) -> Packed:
+def pack(matrix: npt.NDArray[Any], sizes: Sequence[int]) -> Packed:
     """[out, in] as panels of LANES outputs, zeros behind the last output; one after the other.
 
     `GROUP` panels stand side by side, [in, panels of the group, LANES], and group behind group: a
-    single row then reads its weights as one stream.
+    single row then reads its weights as one stream. A few outputs are rows, see `narrow`. `sizes`
+    are those of the segments in which the inputs come.
     """
     out, size = matrix.shape
+    if out <= MOST:
+        return Packed(pack_narrow(matrix, sizes), NARROW, 1)
     panels = -(-out // LANES)
     form, kept, scale = _smallest(matrix)
     stored = panels if form == FULL else -(-panels // GROUP) * GROUP

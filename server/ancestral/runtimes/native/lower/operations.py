@@ -10,7 +10,7 @@ import numpy as np
 from ancestral.compile.place import Ints
 from ancestral.compile.program import StepProgram
 from ancestral.runtimes.native import fields as f
-from ancestral.runtimes.native.code.blocks import FULL
+from ancestral.runtimes.native.code.blocks import FULL, NARROW
 from ancestral.runtimes.native.code.kernels import kernels
 from ancestral.runtimes.native.code.lanes import LANES
 from ancestral.runtimes.native.code.pointwise import CODES
@@ -106,12 +106,14 @@ class Operations(Rooms):
         added: Operand = NOWHERE,
     ) -> None:
         """out = bias + added + x Wᵀ; `matrix()` [out, in] and `bias()` are asked for once a key."""
-        size = sum(count for _, count in segments)
-        packed, beside = self.weights.product(key, matrix, bias)
-        kernel = 0 if packed.form == FULL else kernels(self.dtype, packed.form).address
+        sizes = [count for _, count in segments]
+        packed, beside = self.weights.product((*key, *sizes), matrix, bias, sizes)
+        own = packed.form not in (FULL, NARROW)
+        size = packed.weights.shape[1] if packed.form == NARROW else sum(sizes)
+        kernel = kernels(self.dtype, packed.form).address if own else 0
         links = [[*self._plain(operand, count).integers, count] for operand, count in segments]
         operation = self.emit(f.PRODUCT, out, self._plain(added, packed.panels * LANES))
-        head = [len(self.links), len(segments), packed.weights.ctypes.data, size, packed.panels]
+        head = [len(self.links), len(segments), packed.weights.ctypes.data, size, packed.parts]
         head += [beside, packed.form, kernel]
         operation[f.Y : f.Y + f.OPERAND] = head
         self.links += links

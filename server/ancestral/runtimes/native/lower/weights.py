@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -49,10 +49,10 @@ class Weights:
                 self._kept[key] = kept(made, made.dtype)
         return self._kept[key]
 
-    def product(self, key: Any, matrix: Any, bias: Any) -> tuple[Packed, int]:
+    def product(self, key: Any, matrix: Any, bias: Any, sizes: Sequence[int]) -> tuple[Packed, int]:
         """A packed matrix and the address of what stands beside its panels, made once a key."""
         if key not in self._packed:
-            packed = pack(matrix())
+            packed = pack(matrix(), sizes)
             place = self.once((*key, "matrix"), lambda: packed.weights)
             record = self.once((*key, "bias"), lambda: packed.record(bias()))
             self._packed[key] = replace(packed, weights=place), int(record.ctypes.data)
