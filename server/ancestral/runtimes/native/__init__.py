@@ -1,3 +1,3 @@
 """Step programs in compiled code (Numba): a flat table of operations, many sites per call."""
 
-VERSION = "4"  # of its arithmetic: raised with every change that rounds differently
+VERSION = "3"  # of its arithmetic: raised with every change that rounds differently
