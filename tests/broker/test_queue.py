@@ -244,6 +244,23 @@ def test_how_many_wait_before_a_job(broker: Broker) -> None:
     assert broker.run(broker.queue.waiting("nobody/1")) == 0
 
 
+def test_a_busy_worker_hears_of_jobs_that_come(broker: Broker) -> None:
+    worker = broker.worker()
+    broker.names()
+
+    def hears(*models: str) -> bool:
+        end = time.monotonic() + 0.3
+        while not (found := worker.stirred(models)) and time.monotonic() < end:
+            time.sleep(0.01)
+        return found
+
+    broker.submit(job("a"))
+    assert hears("m/1", "n/1")
+    assert not hears("n/1")
+    broker.names()
+    assert not hears("m/1")
+
+
 def test_how_long_the_oldest_has_waited(broker: Broker) -> None:
     def oldest(model: str = "m/1") -> float:
         return float(broker.run(broker.queue.oldest(model)))

@@ -150,14 +150,61 @@ def test_memory_is_bounded(wavenet: Model, metrics: WorkerMetrics) -> None:
     assert of(large, found)[-1].data["status"] == 413
 
 
-def test_the_pieces_follow_the_clock(wavenet: Model, metrics: WorkerMetrics) -> None:
-    batch = batch_of(wavenet, metrics)
+class Timed(RunningBatch):
+    """A site takes a millisecond by its own clock; `slices` are what it was stepped by."""
+
+    def __init__(self, model: Model, metrics: WorkerMetrics, slots: int = 4) -> None:
+        self.now, self.slices = 0.0, list[int]()
+        super().__init__(model, Limits(slots=slots), metrics, lambda: self.now, lambda: 1e9)
+
+    def advance(self, sites: int) -> Sequence[Advance]:
+        self.now += 0.001 * sites
+        self.slices.append(sites)
+        return super().advance(sites)
+
+
+def test_frames_follow_the_clock(wavenet: Model, metrics: WorkerMetrics) -> None:
+    batch = Timed(wavenet, metrics)
     job = sample_job(wavenet, sites=400)
     batch.admit(delivered(job))
-    counts = [p.data["count"] for p in run(batch) if p.event == "output"]
+    counts, at = [], []
+    while batch.busy:
+        batch.turn(0.05)
+        found = [p.data["count"] for p in batch.take() if p.event == "output"]
+        counts += found
+        at += [batch.now] * len(found)
     assert counts[0] == 1
     assert sum(counts) == 400
-    assert all(later <= 2 * earlier for earlier, later in itertools.pairwise(counts))
+    gaps = [later - earlier for earlier, later in itertools.pairwise(at)]
+    assert all(0.04 <= gap <= 0.06 for gap in gaps[:-1])
+    assert max(batch.slices) <= 8  # for others could come at any time
+
+
+def test_a_turn_ends_when_somebody_comes(wavenet: Model, metrics: WorkerMetrics) -> None:
+    batch = Timed(wavenet, metrics)
+    batch.admit(delivered(sample_job(wavenet, sites=400)))
+    for _ in range(5):
+        batch.turn(0.05)
+    late = sample_job(wavenet, sites=400)
+    start = batch.now
+    batch.turn(0.05, lambda: batch.now >= start + 0.01)
+    assert batch.now - start <= 0.018
+    batch.admit(delivered(late))
+    batch.take()
+    start = batch.now
+    batch.turn(0.05)
+    assert batch.now - start <= 0.008
+    assert [p.event for p in batch.take() if p.job == late.id] == ["started", "output"]
+
+
+def test_nobody_waits_for_a_slice_where_all_slots_are_taken(
+    wavenet: Model, metrics: WorkerMetrics
+) -> None:
+    batch = Timed(wavenet, metrics, slots=1)
+    batch.admit(delivered(sample_job(wavenet, sites=400)))
+    while batch.busy:
+        batch.turn(0.05)
+    assert max(batch.slices) == 50
 
 
 class Faulty:

@@ -115,13 +115,13 @@ def test_neither_verb_starves(bench: Bench, wavenet: Model) -> None:
         submit(bench.queue, job)
     before = len(entries(bench.queue, endless))
     bench.turn_until(lambda: all(bench.ended(job) for job in scores))
-    assert len(entries(bench.queue, endless)) > before + 2
+    assert len(entries(bench.queue, endless)) >= before + 2  # a frame of each item
     asyncio.run(bench.queue.cancel(endless.id))
     bench.worker.turn()
 
 
 def test_an_unloaded_model_finishes_first_and_takes_no_more(bench: Bench, wavenet: Model) -> None:
-    job = sample_job(wavenet, sites=200)
+    job = sample_job(wavenet, sites=20_000)
     submit(bench.queue, job)
     bench.worker.turn()
     unload = bench.control("unload", "long-wavenet/1")

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,7 +30,7 @@ from ancestral.engine.metrics import WorkerMetrics
 from ancestral.engine.model import Model
 from ancestral.engine.request import checked_sample
 from ancestral.engine.worker import Worker
-from ancestral.runtimes.base import SlotRequest
+from ancestral.runtimes.base import Advance, SlotRequest
 
 CHUNK = 256  # sites of a step of the runtime alone
 
@@ -159,20 +159,47 @@ def through_worker(model: Model, streams: int, sites: int, seconds: float, clock
         worker.close()
 
 
+class _Watched(RunningBatch):
+    """A running batch that says, slice by slice, what each job gained."""
+
+    watch: Callable[[dict[int, int], float], None]
+
+    def __init__(self, model: Model, limits: Limits, clock: Clock) -> None:
+        super().__init__(model, limits, WorkerMetrics(CollectorRegistry()), clock, clock)
+
+    def advance(self, sites: int) -> Sequence[Advance]:
+        start = self._clock()
+        found = super().advance(sites)
+        self.watch({each.slot: len(each.values) for each in found}, start)
+        return found
+
+
 def _arrivals(model: Model, found: Batching, jobs: int, clock: Clock) -> None:
     """Jobs of one item each come as a Poisson process of the load that was asked for."""
     limits = Limits(slots=found.slots)
-    batch = RunningBatch(model, limits, WorkerMetrics(CollectorRegistry()), clock, clock)
+    batch = _Watched(model, limits, clock)
     rate = found.load * found.direct / found.sites
-    draw = random.Random(0)
-    arrivals = _poisson(draw, rate, jobs)
+    arrivals = _poisson(random.Random(0), rate, jobs)
     coming = next(arrivals, None)
     numbers = itertools.count()
     came: dict[str, float] = {}
     there: set[str] = set()
-    waited: dict[str, int] = {}  # steps of the batch that they have a slot without advancing
+    given: dict[str, int] = {}  # sites that the batch has advanced by when a job had its slot
     steps = occupied = wanted = 0.0
     shift = -clock()  # idle time is skipped
+
+    def watch(gained: dict[int, int], start: float) -> None:
+        nonlocal steps, occupied, wanted
+        count, begun, end = max(gained.values(), default=0), start + shift, clock() + shift
+        late = 0.0 if coming is None else max(0.0, end - max(begun, coming)) / (end - begun)
+        steps += count
+        occupied += sum(gained.values())
+        wanted += count * min(found.slots, len(there) + late)
+
+    def stirred() -> bool:
+        return coming is not None and coming <= clock() + shift
+
+    batch.watch = watch
     while coming is not None or there:
         now = clock() + shift
         if not there and coming is not None and coming > now:
@@ -184,29 +211,18 @@ def _arrivals(model: Model, found: Batching, jobs: int, clock: Clock) -> None:
             there.add(job.id)
             batch.admit(Delivery(job, 1))
             coming = next(arrivals, None)
-        present = len(there)
-        batch.turn(limits.frame_seconds)
+        before = steps
+        batch.turn(limits.frame_seconds, stirred)
         end = clock() + shift
-        gained: dict[str, int] = {}
         for publication in batch.take():
             if publication.event == "started":
-                waited[publication.job] = 0
-            elif publication.event == "output":
-                gained[publication.job] = publication.data["count"]
+                given[publication.job] = int(before)
+            elif publication.event == "output" and publication.job in given:
+                waited = int(steps) - given.pop(publication.job) - publication.data["count"]
+                found.waits.append(waited)
+                found.first.append(end - came[publication.job])
             elif publication.event in ("done", "failed"):
                 there.discard(publication.job)
-        count = max(gained.values(), default=0)
-        steps += count
-        occupied += sum(gained.values())
-        late = 0.0 if coming is None else max(0.0, end - coming) / max(end - now, 1e-9)
-        wanted += count * min(found.slots, present + late)
-        for identity, waiting in list(waited.items()):
-            if identity in gained:
-                found.waits.append(waiting + count - gained[identity])
-                found.first.append(end - came[identity])
-                del waited[identity]
-            else:
-                waited[identity] += count
     found.occupancy, found.demand = occupied / steps, wanted / steps
 
 

@@ -51,6 +51,7 @@ class MemoryQueue(MemoryState):
             self._held += held
             self._records[job.id] = Record(job, held)
             lane.queues[job.priority].append(job.id)
+            self._stirred.add(job.model)
             self._wake_worker()
             return True
 
@@ -141,6 +142,7 @@ class MemoryQueue(MemoryState):
     def pull(self, worker: str, wants: Wants) -> list[Delivery]:
         with self._lock:
             self._expire()
+            self._stirred.clear()
             taken: list[Delivery] = []
             for (model, lane), count in wants.items():
                 self._take_over(model, lane)
@@ -158,6 +160,9 @@ class MemoryQueue(MemoryState):
     def wake(self) -> None:
         with self._work:
             self._wake_worker()
+
+    def stirred(self, models: Collection[str]) -> bool:
+        return bool(self._stirred) and not self._stirred.isdisjoint(models)
 
     def renew(self, report: WorkerReport) -> None:
         with self._lock:

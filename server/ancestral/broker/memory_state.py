@@ -42,6 +42,7 @@ class MemoryState:
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
         self._awake = False
+        self._stirred: set[str] = set()  # models whose jobs came since the last pull
         self._records: dict[str, Record] = {}
         self._taken: dict[str, Record] = {}  # those that a worker holds
         self._lanes: dict[tuple[str, Lane], Waiting] = {}

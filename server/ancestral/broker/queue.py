@@ -133,6 +133,10 @@ class WorkerQueue(Protocol):
         """End the sleep of `wait`."""
         ...
 
+    def stirred(self, models: Collection[str]) -> bool:
+        """Whether a job of one of these was submitted since the last pull; costs microseconds."""
+        ...
+
     def renew(self, report: WorkerReport) -> None:
         """Heartbeat: the jobs of this worker stay its own."""
         ...

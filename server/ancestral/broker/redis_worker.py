@@ -85,12 +85,15 @@ class RedisWorkerQueue:
         self._held: dict[str, _Held] = {}
         self._ears: PubSub | None = None
         self._awake = threading.Event()
+        self._stirred: set[str] = set()  # models whose jobs came since the last pull
         self._models: Mapping[str, Any] = {}
         self._beaten = self._touched = self._tidied = -float("inf")
 
     def pull(self, worker: str, wants: Wants) -> list[Delivery]:
         if not wants:
             return []
+        self._hear()
+        self._stirred.clear()
         asked = list(wants.items())
         takes = [
             ("take", queue_keys(*where), worker, count, int(1000 * self._lease))
@@ -129,17 +132,15 @@ class RedisWorkerQueue:
         if self._awake.is_set():
             self._awake.clear()
             return
-        try:
-            if self._ears is None:
-                self._ears = PubSub(self._redis.connection_pool, ignore_subscribe_messages=True)
-                self._ears.subscribe(WAKE)
-            self._ears.get_message(timeout=seconds)
-        except (RedisError, OSError):
-            self._deaf()
+        if not self._hear(seconds):
             time.sleep(seconds)
 
     def wake(self) -> None:
         self._awake.set()
+
+    def stirred(self, models: Collection[str]) -> bool:
+        self._hear()
+        return not self._stirred.isdisjoint(models)
 
     def renew(self, report: WorkerReport) -> None:
         now = time.monotonic()
@@ -164,7 +165,6 @@ class RedisWorkerQueue:
             self._beaten, self._models = now, report.models
         if touch:
             self._touched = now
-        self._drain()
 
     def canceled(self, jobs: Collection[str]) -> set[str]:
         with reachable(), self._redis.pipeline(transaction=False) as pipe:
@@ -254,13 +254,19 @@ class RedisWorkerQueue:
             self._tidied = now
             self._call([("tidy", [key], int(1000 * FORGET_SECONDS)) for key in keys])
 
-    def _drain(self) -> None:
-        """Read what has woken us while there was work: the server keeps it otherwise."""
+    def _hear(self, seconds: float = 0.0) -> bool:
+        """Read what has woken us, after `seconds` at most; False where the server is away."""
         try:
-            while self._ears is not None and self._ears.get_message(timeout=0) is not None:
-                pass
+            if self._ears is None:
+                self._ears = PubSub(self._redis.connection_pool, ignore_subscribe_messages=True)
+                self._ears.subscribe(WAKE)
+            while (message := self._ears.get_message(timeout=seconds)) is not None:
+                self._stirred.add(message["data"].decode())
+                seconds = 0.0
+            return True
         except (RedisError, OSError):
             self._deaf()
+            return False
 
     def _deaf(self) -> None:
         if self._ears is not None:

@@ -1,11 +1,14 @@
 """The running batch of one model: sampling jobs join and leave it without draining it.
 
-Every turn has three beats: admit (free slots go to waiting items), step (all slots advance by a
-chunk that follows the clock), publish (new sites, finished jobs). A free slot goes to the highest
-priority, within it to the job that holds the fewest slots, then to the oldest; the last eighth of
-the slots goes only to jobs that have none. So one request for a hundred items leaves room for a
-later one. An error fails the job it belongs to: where a step fails for the whole batch, each job is
-tried alone, and the others go on by replay.
+Every turn has three beats: admit (free slots go to waiting items), step (all slots advance, slice
+by slice), publish (frames that are due, finished jobs). While slots are free a slice is a twentieth
+of the shortest item (`engine.pace`), and a turn ends after the slice in which a job came, ended or
+had its first output: so whoever comes waits for milliseconds, and frames still come every 50 ms.
+
+A free slot goes to the highest priority, within it to the job that holds the fewest slots, then to
+the oldest; the last eighth of the slots goes only to jobs that have none. So one request for a
+hundred items leaves room for a later one. An error fails the job it belongs to: where a step fails
+for the whole batch, each job is tried alone, and the others go on by replay.
 
 The number of slots follows from the memory that the limits allow and a slot's cost at the default
 length (`engine.footprint`). Longer items join while all together fit into that memory.
@@ -14,8 +17,9 @@ length (`engine.footprint`). Longer items join while all together fit into that 
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,12 +29,15 @@ from ancestral.engine.limits import Limits
 from ancestral.engine.metrics import WorkerMetrics
 from ancestral.engine.model import Model
 from ancestral.engine.pace import Pace
+from ancestral.engine.places import Places
+from ancestral.engine.trials import errors_alone
 from ancestral.engine.work import Item, Work, failure, refusal, started
-from ancestral.runtimes.base import Advance, Runtime
+from ancestral.runtimes.base import Advance
 from ancestral.tracing import trace_job
 
 logger = logging.getLogger("ancestral.engine")
 SHARED_SLOTS = 4  # with fewer, none is kept for jobs that have none
+DUE = 0.8  # of a frame's time: what is told by then is not told a turn later
 
 
 class RunningBatch:
@@ -47,22 +54,19 @@ class RunningBatch:
         self.footprint = footprint(model, limits)
         self._model, self._metrics = model, metrics
         self._limits = replace(limits, slots=self.footprint.slots)
-        self._allowed = min(limits.slot_bytes, limits.memory - self.footprint.weights)
+        allowed = min(limits.slot_bytes, limits.memory - self.footprint.weights)
+        self._places = Places(model, self.footprint.slots, allowed)
         self._spare = -(-self._limits.slots // 8) if self._limits.slots >= SHARED_SLOTS else 0
         self._clock, self._wall = clock, wall
         self._label = f"{model.name}/{model.version}"
-        self._runtime: Runtime = model.new_runtime(self._limits.slots)
-        self._longest = 0  # sites, since the runtime was made: its caches have grown to that
         self._works: dict[str, Work] = {}
-        self._slots: dict[int, Work] = {}
-        self._bytes: dict[int, int] = {}  # by slot
         self._arrivals = 0
         self._pace = Pace()
         self._out: list[Publication] = []
 
     @property
     def runtime(self) -> str:
-        return self._runtime.name
+        return self._places.runtime.name
 
     @property
     def jobs(self) -> Mapping[str, int]:
@@ -81,12 +85,11 @@ class RunningBatch:
     @property
     def bytes(self) -> int:
         """Of weights and caches: the footprint, or what longer items have made of it."""
-        slots = len(self._slots) * self._runtime.slot_bytes(max(1, self._longest))
-        return self.footprint.weights + max(self.footprint.caches, slots)
+        return self.footprint.weights + max(self.footprint.caches, self._places.bytes)
 
     @property
     def slots_in_use(self) -> int:
-        return len(self._slots)
+        return len(self._places)
 
     def take(self) -> list[Publication]:
         """What is to be published since the last call."""
@@ -121,48 +124,63 @@ class RunningBatch:
             if work is not None:
                 self._end(work, work.publication("canceled", {}))
 
-    def turn(self, budget: float) -> None:
-        """Admit, and step for about `budget` seconds."""
+    def turn(self, budget: float, stirred: Callable[[], bool] = lambda: False) -> None:
+        """Admit, and step for about `budget` seconds; for less where `stirred` says that jobs came.
+
+        It ends early, too, with what is to be told at once.
+        """
         self._expire()
-        self._fill()
-        if not self._slots:
-            return
-        sites = self._pace.sites(budget)
-        self._metrics.batch_size.labels(self._label, "sample").observe(len(self._slots))
-        before = self._clock()
-        try:
-            advances = self._runtime.step(sites)
-        except Exception as error:
-            self._recover(error, sites)
-            return
-        self._pace.measured(sites, self._clock() - before)
-        for advance in advances:
-            self._gain(advance)
+        end = self._clock() + budget
+        while True:
+            self._fill()
+            if not self._places:
+                return
+            before = self._clock()
+            sites = self._slice(end - before)
+            self._metrics.batch_size.labels(self._label, "sample").observe(len(self._places))
+            try:
+                advances = self.advance(sites)
+            except Exception as error:
+                self._recover(error, sites)
+                return
+            now = self._clock()
+            self._pace.measured(sites, now - before)
+            urgent = [self._places.keep(advance) for advance in advances]
+            if any(urgent) or now >= end or stirred():
+                break
+        self._tell(now - DUE * self._limits.frame_seconds)
+
+    def advance(self, sites: int) -> Sequence[Advance]:
+        """Step every slot by so many sites at most."""
+        return self._places.runtime.step(sites)
+
+    def _slice(self, budget: float) -> int:
+        """Sites until the next look: none ends before, and if slots are free, few."""
+        if self._places.free:
+            budget = self._pace.slice(budget, self._places.shortest)
+        return max(1, min(self._places.left, self._pace.sites(budget)))
 
     def abandon(self, error: Exception) -> None:
         """A fault of the batch itself: its jobs fail, and it starts anew."""
-        self._runtime, self._longest = self._model.new_runtime(self._limits.slots), 0
-        self._slots.clear()
-        self._bytes.clear()
+        self._places.anew()
         for work in list(self._works.values()):
             work.running.clear()
             self._fail(work, failure(error))
 
     def report(self) -> None:
         """Bring the gauges up to date."""
-        metrics, label = self._metrics, self._label
-        running = sum(bool(work.running) for work in self._works.values())
+        metrics, label, running = self._metrics, self._label, len(list(self._places))
         metrics.running.labels(label).set(running)
         metrics.held.labels(label).set(len(self._works) - running)
-        metrics.slots_in_use.labels(label).set(len(self._slots))
+        metrics.slots_in_use.labels(label).set(len(self._places))
         metrics.slots_total.labels(label).set(self._limits.slots)
-        metrics.cache_bytes.labels(label).set(sum(self._bytes.values()))
+        metrics.cache_bytes.labels(label).set(self._places.own_bytes)
 
     # Admit.
 
     def _fill(self) -> None:
-        while self._runtime.free:
-            shared = self._runtime.free > self._spare
+        while self._places.free:
+            shared = self._places.free > self._spare
             waiting = [
                 work for work in self._works.values()
                 if work.waiting and (shared or not work.running)
@@ -171,44 +189,32 @@ class RunningBatch:
                 return
             work = min(waiting, key=lambda w: (w.job.priority, len(w.running), w.arrival))
             sites = work.request.sites
-            if not self._fits(sites):
-                if self._slots:
+            if not self._places.fits(sites):
+                if self._places:
                     return  # its turn comes when a slot is given back
-                need = self._runtime.slot_bytes(sites)
-                detail = f"{sites} sites need {need} bytes of cache; {self._allowed} are allowed"
+                need, most = self._places.cost(sites), self._places.allowed
+                detail = f"{sites} sites need {need} bytes of cache; {most} are allowed"
                 self._fail(work, refusal(413, "The item is too large", detail, ("sites",)))
                 continue
-            self._longest = max(self._longest, sites)
             self._open(work, work.waiting.popleft())
-
-    def _fits(self, sites: int) -> bool:
-        """Whether one more item of that length finds room; each slot is as large as the longest."""
-        if not self._slots and self._longest > max(sites, self._model.default_sites):
-            self._runtime = self._model.new_runtime(self._limits.slots)  # what it grew by is freed
-            self._longest = 0
-        each = self._runtime.slot_bytes(max(sites, self._longest))
-        return (len(self._slots) + 1) * each <= self._allowed
 
     def _open(self, work: Work, item: Item) -> None:
         before = self._clock()
         try:
-            slot = self._runtime.open(work.slot_request(item))
+            self._places.open(work, item)
         except Exception as error:
             self._log(error, work.job)
             self._fail(work, failure(error))
             return
         now = self._clock()
         self._metrics.prefill.labels(self._label).observe(now - before)
-        work.running[slot] = item
-        self._slots[slot] = work
-        self._bytes[slot] = self._runtime.slot_bytes(work.request.sites)
         self._pace.restart()
         if work.started is None:
             work.started = now
             if not work.told:
                 waited = max(0.0, self._wall() - work.job.submitted)
                 self._metrics.queued.labels(self._label).observe(waited)
-                self._out.append(started(self._model, work, self._runtime.name))
+                self._out.append(started(self._model, work, self.runtime))
                 work.told = True
 
     def _expire(self) -> None:
@@ -221,38 +227,36 @@ class RunningBatch:
 
     # Publish.
 
-    def _gain(self, advance: Advance) -> None:
-        work = self._slots[advance.slot]
-        item = work.running[advance.slot]
+    def _tell(self, before: float) -> None:
+        """Publish the frames of jobs whose last ones came before that, and items that ended."""
+        for work in self._places:
+            due = work.last_output is None or work.last_output <= before
+            for slot, item in list(work.running.items()):
+                if due or self._places.ended(slot):
+                    advance = self._places.take(slot)
+                    if advance is not None:
+                        self._gain(work, item, advance)
+
+    def _gain(self, work: Work, item: Item, advance: Advance) -> None:
         news = item.gain(advance)
         if not len(news.values):
             return
         now = self._clock()
         drawn = int((~news.given.all(axis=1)).sum())
-        self._metrics.sites.labels(self._label).inc(drawn)
-        if work.last_output is None:
-            waited = max(0.0, self._wall() - work.job.submitted)
-            self._metrics.first_output.labels(self._label).observe(waited)
-        elif now > work.last_output:
-            self._metrics.inter_output.labels(self._label).observe(now - work.last_output)
+        gap = None if work.last_output is None else now - work.last_output
+        self._metrics.output(self._label, drawn, gap, self._wall() - work.job.submitted)
         work.last_output = now
         self._out.append(work.output(item, news))
         if advance.done:
-            self._close(advance.slot)
+            self._places.close(advance.slot)
             if work.done:
                 seconds = now - (work.started or now)
                 self._metrics.sample.labels(self._label).observe(seconds)
                 self._end(work, work.finish(seconds))
 
-    def _close(self, slot: int) -> None:
-        work = self._slots.pop(slot)
-        work.running.pop(slot)
-        self._runtime.close(slot)
-        del self._bytes[slot]
-
     def _leave(self, work: Work) -> None:
         for slot in list(work.running):
-            self._close(slot)
+            self._places.close(slot)
         del self._works[work.job.id]
 
     def _end(self, work: Work, last: Publication) -> None:
@@ -275,12 +279,12 @@ class RunningBatch:
         Where every job does well alone the fault is the batch's: all fail, for it would come again.
         """
         logger.exception("model %s: a step failed; its jobs are tried one by one", self._label)
-        suspects = list(dict.fromkeys(self._slots.values()))
-        self._runtime, self._longest = self._model.new_runtime(self._limits.slots), 0
-        self._slots.clear()
-        self._bytes.clear()
+        self._tell(math.inf)  # what is to be replayed
+        suspects = list(self._places)
+        self._places.anew()
         held = {work: list(work.running.values()) for work in suspects}
-        found_of = {work: self._trial(work, items, sites) for work, items in held.items()}
+        runtimes = (self._model.new_runtime(self._limits.slots) for _ in held)
+        found_of = errors_alone(held, runtimes, sites)
         nobody = not any(found_of.values())
         for work, items in held.items():
             work.running.clear()
@@ -289,17 +293,6 @@ class RunningBatch:
                 work.waiting.extendleft(reversed(items))
             else:
                 self._fail(work, failure(found))
-
-    def _trial(self, work: Work, items: list[Item], sites: int) -> Exception | None:
-        """Step one job alone, as far as the batch was to go; the error that it raises, if any."""
-        trial = self._model.new_runtime(self._limits.slots)
-        try:
-            for item in items:
-                trial.open(work.slot_request(item))
-            trial.step(sites + max(item.site for item in items))
-        except Exception as error:
-            return error
-        return None
 
     def _log(self, error: Exception, job: Job) -> None:
         if not isinstance(error, ValueError | TypeError):

@@ -54,3 +54,11 @@ class WorkerMetrics:
         self.load = seconds("model_load", "Reading, checking and compiling a package", SLOW)
         build = Info("ancestral_build", "What runs", registry=registry)
         build.info({"version": __version__, "python": python_version()})
+
+    def output(self, label: str, sites: int, gap: float | None, waited: float) -> None:
+        """A job told of so many sites more, `gap` seconds after it last did, if it did."""
+        self.sites.labels(label).inc(sites)
+        if gap is None:
+            self.first_output.labels(label).observe(max(0.0, waited))
+        elif gap > 0:
+            self.inter_output.labels(label).observe(gap)

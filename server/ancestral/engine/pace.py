@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 FIRST_SECONDS = 0.008  # of the chunk after somebody has joined
+SLICE_SECONDS = (0.002, 0.008)  # the shortest and the longest slice
+SLICES = 20  # of the shortest item
 SMOOTHING = 0.3  # weight of the latest chunk in the running mean
 
 
@@ -16,7 +18,7 @@ class Pace:
 
     def __init__(self) -> None:
         self._seconds_per_site: float | None = None
-        self._last = 0
+        self._last = 0  # sites of the largest chunk since somebody joined
 
     def sites(self, budget: float) -> int:
         """Sites to step in `budget` seconds; one where a site takes longer."""
@@ -26,13 +28,25 @@ class Pace:
         most = 2 * self._last or int(FIRST_SECONDS / max(self._seconds_per_site, 1e-9))
         return max(1, min(fitting, most))
 
+    def slice(self, budget: float, sites: int) -> float:
+        """Seconds between two looks for newcomers, where the shortest item has so many sites.
+
+        A look costs a tenth of a millisecond or two, and who comes waits for half of it.
+        """
+        shortest, longest = SLICE_SECONDS
+        each = self._seconds_per_site or 0.0
+        return min(budget, max(shortest, min(longest, each * sites / SLICES)))
+
     def measured(self, sites: int, seconds: float) -> None:
-        """A chunk of `sites` took that long."""
+        """A chunk of `sites` took that long; where somebody joined, joining included."""
         each = seconds / sites
         known = self._seconds_per_site
-        self._seconds_per_site = each if known is None else known + SMOOTHING * (each - known)
-        self._last = sites
+        if known is None:
+            self._seconds_per_site = each
+        elif self._last or each < known:
+            self._seconds_per_site = known + SMOOTHING * (each - known)
+        self._last = max(self._last, sites)
 
     def restart(self) -> None:
         """A sequence joins whose first frame should come soon: the next chunk is short."""
-        self._last = 0
+        self._last = 0  # sites of the largest chunk since somebody joined

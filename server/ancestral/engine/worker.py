@@ -73,6 +73,7 @@ class Worker:
         self._shares: Shares[Contender] = Shares()
         self._unsaid: list[Publication] = []  # what is to be published
         self._quarantine = Quarantine()
+        self._open: set[str] = set()  # models that had room for more jobs at the last pull
         self._draining = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
@@ -192,6 +193,7 @@ class Worker:
             )
             if not resident.leaving:
                 wants |= {(label, lane): n for lane, n in rooms if n and not self._quarantine.full}
+        self._open = {label for label, lane in wants if lane == "sample"}
         for delivery in self._queue.pull(self.name, wants):
             job = delivery.job
             if job.lane == "control":
@@ -228,7 +230,10 @@ class Worker:
         jobs = resident.batch if lane == "sample" else resident.scores
         before = time.monotonic()
         try:
-            jobs.turn(budget)
+            if lane == "sample":
+                resident.batch.turn(budget, lambda: self._queue.stirred(self._open))
+            else:
+                resident.scores.turn(budget)
         except Exception as error:  # of the batch itself: those of jobs are dealt with inside
             logger.exception("model %s: its %s jobs are given up", label, lane)
             jobs.abandon(error)

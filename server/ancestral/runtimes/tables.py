@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from math import prod
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor
 from ancestral.compile.graph import Graph
 from ancestral.compile.place import Table
 from ancestral.compile.program import StepProgram
+
+LABELS = 16  # whose tables are kept
 
 
 class Tables:
@@ -28,6 +31,7 @@ class Tables:
         self._tables = tables_of(program)
         self._constants: dict[int, Tensor] = {}
         self.items: dict[int, Tensor] = {}  # [slots, ...]
+        self._labelled: OrderedDict[tuple[int, ...], dict[int, Tensor]] = OrderedDict()
 
     def read_constants(self, sites: int) -> None:
         """Evaluate what follows from the weights, for items of up to that many sites."""
@@ -44,9 +48,9 @@ class Tables:
         items = [t for t in self._tables if t.fixed.item]
         if not items:
             return
-        found = self._graph.run([self._blank(sites), *conditions], {t.fixed.name for t in items})
+        found = self._evaluated(items, conditions, sites)
         for table in items:
-            tensor = by_site(found[table.fixed.name], table)
+            tensor = found[id(table)]
             open_length = site_axes(table) == ("flat",)
             store = self.items.get(id(table))
             if store is None or (open_length and store.shape[1] < len(tensor)):
@@ -58,6 +62,24 @@ class Tables:
                 store[at, : len(tensor)] = tensor
             else:
                 store[at] = tensor
+
+    def _evaluated(
+        self, tables: list[Table], conditions: tuple[Tensor, ...], sites: int
+    ) -> dict[int, Tensor]:
+        """By site; those of the labels that came last are kept, for they come again."""
+        labels = all(c.numel() == 1 and not c.is_floating_point() for c in conditions)
+        key = (sites, *(int(c) for c in conditions)) if labels else ()
+        if key in self._labelled:
+            self._labelled.move_to_end(key)
+            return self._labelled[key]
+        names = {table.fixed.name for table in tables}
+        run = self._graph.run([self._blank(sites), *conditions], names)
+        found = {id(table): by_site(run[table.fixed.name], table) for table in tables}
+        if labels:
+            self._labelled[key] = found
+            while len(self._labelled) > LABELS:
+                self._labelled.popitem(last=False)
+        return found
 
     def store(self, table: Table) -> Tensor:
         """[sites..., payload], behind a slot axis where the table follows from the condition."""

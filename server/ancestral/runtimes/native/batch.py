@@ -176,7 +176,8 @@ class NativeBatch:
                 self._arrays[key] = self._layout(key, store)
                 changed = True
             else:
-                array[at] = self._layout(key, store[at])
+                own = store[at]
+                array[at] = self._layout(key, own) if own.dtype == torch.bool else own.numpy()
         if changed:
             self._lower()
 
