@@ -121,7 +121,7 @@ def test_neither_verb_starves(bench: Bench, wavenet: Model) -> None:
 
 
 def test_an_unloaded_model_finishes_first_and_takes_no_more(bench: Bench, wavenet: Model) -> None:
-    job = sample_job(wavenet, sites=20_000)
+    job = sample_job(wavenet, sites=200_000)
     submit(bench.queue, job)
     bench.worker.turn()
     unload = bench.control("unload", "long-wavenet/1")
