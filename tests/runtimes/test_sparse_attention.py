@@ -181,6 +181,17 @@ def test_images_and_prefixes(mask: Mask, attend: Attend) -> None:
         np.testing.assert_array_equal(fast[item], slow[item])
 
 
+@pytest.mark.parametrize(("mask", "attend"), [(fixed, fused), (strided, explicit)])
+def test_what_the_beginning_of_an_image_takes(mask: Mask, attend: Attend) -> None:
+    """The network has masks of the whole only; a batch in which nothing was drawn yet asks."""
+    net = attention(mask, attend, image=True)
+    program = program_of(net)
+    (step, *_) = [s for s in program.steps if s.kind in ("scores", "attend")]
+    assert program.keys_read(step, 30) == int(allowed(mask, 30).sum())
+    runtime = ReferenceRuntime(program, net, 1)
+    assert 0 < runtime.slot_bytes(1) < runtime.slot_bytes(10) < runtime.slot_bytes(42)
+
+
 @pytest.mark.parametrize("mask", [window, strided, fixed])
 def test_a_longer_item_may_join_a_running_batch(mask: Mask) -> None:
     """The places of its pattern are others; what runs keeps its keys."""

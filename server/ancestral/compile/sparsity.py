@@ -75,13 +75,16 @@ def pattern_of(program: StepProgram, step: Step, sites: int) -> Pattern | None:
     """The pattern of an attention step's keys for items of so many sites.
 
     None where it follows from the data or from a condition, and where it is not sparse enough
-    beside all earlier keys to be worth it. A `mix` reads the keys of its scores.
+    beside all earlier keys to be worth it. A `mix` reads the keys of its scores. The network of a
+    picture has masks of the whole of it; of fewer sites they are the beginning.
     """
     steps = {s.name: s for s in program.steps}
+    whole = program.rows * program.columns if program.steps[0].attrs["image"] else sites
     found = _of_mask if step.kind == "attend" else _of_scores
-    allowed = found(program, steps, step, sites)
+    allowed = found(program, steps, step, max(sites, whole))
     if allowed is None:
         return None
+    allowed = allowed[:sites, :sites]
     distance = np.arange(allowed.shape[1])[None] - np.arange(allowed.shape[0])[:, None]
     pattern = Pattern.of(allowed & (distance <= step.attrs["reach"]))
     dense = sites * (sites + 1) / 2
