@@ -17,10 +17,11 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 
-from ancestral.compile import StepProgram
+from ancestral.compile import ElementProgram, StepProgram
 from ancestral.runtimes.base import SlotRequest
 from ancestral.runtimes.cuda.batch import CudaBatch
 from ancestral.runtimes.cuda.capture import Calls
+from ancestral.runtimes.cuda.elements import CudaElements
 
 aten = torch.ops.aten
 MORE = [
@@ -94,3 +95,17 @@ def test_a_recording_lies_on_one_device(name: str) -> None:
             batch._record((1, 1, True, False, False))()
         for store in batch.state(1).stores.values():
             assert store.device == device
+
+
+@pytest.mark.filterwarnings("ignore:Accessing the data pointer")
+def test_a_recording_over_elements_lies_on_one_device() -> None:
+    net, program, sites = case("made")
+    assert isinstance(program, ElementProgram)
+    dims = net.data.dims_per_site
+    with FakeTensorMode(allow_non_fake_inputs=True), WithoutDriver():
+        device = torch.device("cuda:0")
+        batch = CudaElements(program, net.likelihood, dims, 2, device, Calls())
+        batch.draws([SlotRequest(seed=1, item=0, sites=sites)])
+        batch._record((1, 0, min(sites, program.columns), False, False))()
+        batch._record((1, sites - 1, 1, True, False))()
+        assert batch._arena.device == device

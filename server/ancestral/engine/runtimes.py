@@ -17,10 +17,10 @@ from weakref import WeakSet
 import numpy as np
 import numpy.typing as npt
 
-from ancestral.compile import Program, StepProgram
+from ancestral.compile import Program
 from ancestral.models.network import Network
 from ancestral.runtimes.base import Runtime
-from ancestral.runtimes.cuda.runtime import CudaRuntime, NoGraph, Precision, checked_device
+from ancestral.runtimes.cuda.runtime import CudaRuntime, Precision, checked_device
 from ancestral.runtimes.naive import NaiveRuntime
 from ancestral.runtimes.reference import ReferenceRuntime
 from ancestral.runtimes.spread import SpreadRuntime
@@ -66,7 +66,7 @@ def new_runtime(
 ) -> Runtime:
     """A runtime of that kind with an empty running batch, native ones spread over `cores`.
 
-    Without a program it is naive; where native, cuda or onnx lacks an operation it is the
+    Without a program it is naive; where native or onnx lacks an operation it is the
     reference, and the log says which. The runtime's `name` says which it became.
     """
     place = place or Place()
@@ -92,12 +92,7 @@ def new_runtime(
         except Unwritten as reason:
             _tell(program, f"ONNX has no form of {reason}")
     if kind == "cuda":
-        try:
-            return CudaRuntime(
-                program, network, slots, device=place.device, precision=place.precision
-            )
-        except NoGraph as reason:
-            _tell(program, str(reason))
+        return CudaRuntime(program, network, slots, device=place.device, precision=place.precision)
     return ReferenceRuntime(program, network, slots, device=place.device)
 
 
@@ -120,6 +115,4 @@ def runtime_of(kind: RuntimeKind, program: Program | None, network: Network) -> 
         from ancestral.runtimes.onnx.runtime import unsupported as unwritten
 
         return "reference" if unwritten(program, network) else "onnx"
-    if kind == "cuda":
-        return "cuda" if isinstance(program, StepProgram) else "reference"
     return kind

@@ -119,21 +119,31 @@ def _attend(step: ElementStep, weights: Weights, dtype: torch.dtype, rows: Ints)
     queries = allowed.shape[1]
     reads = [torch.from_numpy(allowed[divmod(int(r), queries)].nonzero()[0]) for r in rows]
     scale = step.attrs["scale"]
+    known: dict[
+        int, tuple[Tensor, Tensor, Tensor | None]
+    ] = {}  # by row: addresses, and the scores' bias
+
+    def addresses(i: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor | None]:
+        if i not in known:
+            head, query = divmod(int(rows[i]), queries)
+            at = reads[i]
+            own = None if bias is None else bias[head, query, at.to(bias.device)]
+            known[i] = (
+                keys[head, at].reshape(-1).to(device),
+                values[head, at].reshape(-1).to(device),
+                own,
+            )
+        return known[i]
 
     def attend(q: Tensor, *, first: int, last: int, read: Read, slots: Tensor | None) -> Tensor:
         out = []
         for i in range(first, last):
-            head, query = divmod(int(rows[i]), queries)
-            at = reads[i]
-            own_keys = read(slots, keys[head, at].reshape(-1).to(q.device)).reshape(
-                len(q), len(at), -1
-            )
-            own_values = read(slots, values[head, at].reshape(-1).to(q.device)).reshape(
-                len(q), len(at), -1
-            )
+            key_at, value_at, own = addresses(i, q.device)
+            own_keys = read(slots, key_at).reshape(len(q), len(reads[i]), -1)
+            own_values = read(slots, value_at).reshape(len(q), len(reads[i]), -1)
             scores = (own_keys @ q[:, i - first, :, None]).squeeze(-1) * scale
-            if bias is not None:
-                scores = scores + bias[head, query, at]
+            if own is not None:
+                scores = scores + own
             out.append((torch.softmax(scores, -1)[:, None] @ own_values).squeeze(1))
         return torch.stack(out, 1)
 

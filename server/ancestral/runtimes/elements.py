@@ -47,21 +47,29 @@ class Elements:
 
     def step(self, draw: Draw) -> None:
         """One site of every running slot: slots at one rank together."""
-        program, (vectors, size) = self.program, self.program.params_shape
+        program = self.program
         parts = [(self._members(rank), rank) for rank in sorted(set(self.ranks[: self.n]))]
         for sub in range(program.subs):
-            params = torch.empty((self.n, vectors, size), dtype=self.dtype, device=self.device)
+            shape = (self.n, *program.params_shape)
+            params = torch.empty(shape, dtype=self.dtype, device=self.device)
             for slots, rank in parts:
-                for run, first, last in self._due[rank * program.subs + sub]:
-                    run(slots, first, last)
-                found = self._read(slots, self._params[rank]).reshape(-1, vectors, size)
+                found = self.compute(slots, rank, sub)
                 params[slice(None) if slots is None else slots] = found
             values = draw(sub, params)
             for slots, rank in parts:
-                own = values if slots is None else values[slots]
-                self._write(slots, self._codes[rank * program.subs + sub], own.to(self.dtype))
+                self.put(slots, rank, sub, values if slots is None else values[slots])
         for i in range(self.n):
             self.ranks[i] += 1
+
+    def compute(self, slots: Tensor | None, rank: int, sub: int) -> Tensor:
+        """What is due before a draw of the slots (None: all) at a rank: params [n, D, P]."""
+        for run, first, last in self._due[rank * self.program.subs + sub]:
+            run(slots, first, last)
+        return self._read(slots, self._params[rank]).reshape(-1, *self.program.params_shape)
+
+    def put(self, slots: Tensor | None, rank: int, sub: int, values: Tensor) -> None:
+        """Values that were drawn, for the network to read."""
+        self._write(slots, self._codes[rank * self.program.subs + sub], values.to(self.dtype))
 
     def _members(self, rank: int) -> Tensor | None:
         members = [i for i in range(self.n) if self.ranks[i] == rank]

@@ -11,12 +11,11 @@ from ancestral.compile.program import StepProgram
 from ancestral.likelihoods.base import Likelihood
 from ancestral.runtimes.base import SlotRequest
 from ancestral.runtimes.cuda.capture import Capture, Work
-from ancestral.runtimes.cuda.noise import as_signed, uniforms
+from ancestral.runtimes.cuda.draws import Draws
 from ancestral.runtimes.straight.batch import StraightBatch
 from ancestral.runtimes.straight.state import State, Where, statics_of, stores_of
 
 LENGTHS = (64, 8, 1)  # sites of a graph, where a row does not set it
-NO_CUT = 2.0  # a top_p that cuts nothing
 Kind = tuple[int, int, bool, bool, bool]  # slots, sites, begins a row, known values, cuts
 
 
@@ -39,30 +38,18 @@ class CudaBatch(StraightBatch):
         device: torch.device,
         capture: Capture,
     ) -> None:
-        codes = torch.int64 if likelihood.discrete else torch.float32
         read = torch.int64 if likelihood.discrete else dtype  # as the network reads them
         super().__init__(program, slots, dtype, device, read)
-        self._likelihood, self._dims, self._capture = likelihood, dims, capture
+        self._capture = capture
 
         def room(*shape: int, of: torch.dtype = torch.int64) -> Tensor:
             return torch.zeros(shape, dtype=of, device=device)
 
         self._rank, self._last = room(slots), room(slots)
         self._clock, self._row_clock, self._column = room(), room(), room()
-        self._seed, self._item = room(slots), room(slots)
-        self._dimensions = torch.arange(dims, device=device)
-        self._temperature = room(slots, 1, of=torch.float64) + 1
-        self._top_k = room(slots, 1) + likelihood.n_params
-        self._top_p = room(slots, 1, of=torch.float64) + NO_CUT
-        self._most = max(program.columns, *LENGTHS) if program.space == "grid" else LENGTHS[0]
-        vectors, size = program.params_shape
-        self._fixed = room(self._most, slots, dims, of=torch.bool)
-        self._known = room(self._most, slots, dims, of=codes)
-        self._params = room(self._most, slots, vectors, size, of=torch.float32)
-        self._values = room(self._most, slots, dims, of=codes)
-        self._nats = room(self._most, slots, dims, of=torch.float64)
+        most = max(program.columns, *LENGTHS) if program.space == "grid" else LENGTHS[0]
+        self._draws = Draws(likelihood, program.params_shape, dims, slots, slots, most, device)
         self._recorded: dict[Kind, Work] = {}
-        self._cuts = False
 
     # ------------------------------------------------------------------ slots
 
@@ -88,15 +75,7 @@ class CudaBatch(StraightBatch):
         self._rank.copy_(ranks)
         self._last.zero_()
         self._last[:n] = torch.tensor([r.sites - 1 for r in requests])
-        self._seed[:n] = torch.tensor([as_signed(r.seed) for r in requests])
-        self._item[:n] = torch.tensor([r.item for r in requests])
-        how = [r.sampling for r in requests]
-        self._temperature[:n, 0] = torch.tensor([float(s.temperature) for s in how]).double()
-        all_codes = self._likelihood.n_params
-        self._top_k[:n, 0] = torch.tensor([s.top_k or all_codes for s in how])
-        cuts = [NO_CUT if s.top_p is None else s.top_p for s in how]
-        self._top_p[:n, 0] = torch.tensor(cuts, dtype=torch.float64)
-        self._cuts = any(s.top_k is not None or s.top_p is not None for s in how)
+        self._draws.set(requests)
         self._clock.fill_(self.stand.clock)
         self._row_clock.fill_(self.stand.row_clock)
         self._column.fill_(self.stand.column)
@@ -117,15 +96,12 @@ class CudaBatch(StraightBatch):
             part = slice(done, done + count)
             given = bool(fixed[part].any())
             if given:
-                self._fixed[:count, :n].copy_(fixed[part])
-                self._known[:count, :n].copy_(known[part])
-            kind = (size, count, begins, given, self._cuts)
+                self._draws.give(fixed[part], known[part])
+            kind = (size, count, begins, given, self._draws.cuts)
             if kind not in self._recorded:
                 self._recorded[kind] = self._record(kind)
             self._recorded[kind]()
-            pending.append(
-                self._capture.copy_out([self._values[:count, :n], self._nats[:count, :n]])
-            )
+            pending.append(self._capture.copy_out(self._draws.results(count, n)))
             for _ in range(count):
                 self.stand.advance()
             done += count
@@ -155,8 +131,7 @@ class CudaBatch(StraightBatch):
                     line.row(state)
                 state.regs.clear()
                 self._site(state, n, k, given=given, cuts=cuts)
-            params, values = self._params[:count, :n], self._values[:count, :n]
-            self._nats[:count, :n].copy_(self._likelihood.log_prob(params.double(), values))
+            self._draws.score(count, n)
 
         positions = [self._rank, self._clock, self._row_clock, self._column]
         changed = [*state.stores.values(), *positions]
@@ -171,25 +146,8 @@ class CudaBatch(StraightBatch):
 
     def _site(self, state: State, n: int, k: int, *, given: bool, cuts: bool) -> None:
         """One site and the move to the next."""
-        noise = uniforms(self._seed[:n], self._item[:n], self._rank[:n], self._dimensions)
-
-        def draw(sub: int, params: Tensor) -> Tensor:
-            one_by_one = params.shape[1] > 1 and self.program.subs > 1
-            dims = slice(sub, sub + 1) if one_by_one else slice(None)
-            params = params[:, dims].float()
-            drawn = self._likelihood.sample(
-                params,
-                noise[:, dims],
-                temperature=self._temperature[:n],
-                top_k=self._top_k[:n] if cuts else None,
-                top_p=self._top_p[:n] if cuts else None,
-            ).to(self._values.dtype)
-            if given:
-                drawn = torch.where(self._fixed[k, :n, dims], self._known[k, :n, dims], drawn)
-            self._params[k, :n, dims if one_by_one else slice(None)] = params
-            self._values[k, :n, dims] = drawn
-            return drawn
-
+        subs = self.program.subs
+        draw = self._draws.site(k, slice(n), self._rank[:n], subs, given=given, cuts=cuts)
         self.line.site(state, draw)
         torch.minimum(self._rank[:n] + 1, self._last[:n], out=self._rank[:n])
         self._clock.add_(1)

@@ -11,13 +11,10 @@ from ancestral.compile import Program, StepProgram
 from ancestral.models.network import Network
 from ancestral.runtimes.cuda.batch import CudaBatch
 from ancestral.runtimes.cuda.capture import Calls, Capture, CudaGraphs
+from ancestral.runtimes.cuda.elements import CudaElements
 from ancestral.runtimes.reference import Batch, ReferenceRuntime
 
 Precision = Literal["float32", "tf32", "bf16"]
-
-
-class NoGraph(Exception):
-    """A program that no graph of fixed operations says; the message tells why."""
 
 
 def checked_device(name: str) -> torch.device:
@@ -43,7 +40,8 @@ class CudaRuntime(ReferenceRuntime):
 
     `precision` is that of products: float32, tf32 (float32 with ten bits of mantissa), or bf16 for
     weights and caches, too. Draws are in float64. `capture` is how operations are recorded: as CUDA
-    graphs on a GPU, not at all elsewhere. Raises NoGraph.
+    graphs on a GPU, not at all elsewhere. Programs over elements keep codes beside activations,
+    which bf16 does not hold: with it they run in float32, their products in tf32.
     """
 
     name = "cuda"
@@ -62,23 +60,25 @@ class CudaRuntime(ReferenceRuntime):
         if capture is None:
             capture = CudaGraphs(device) if device.type == "cuda" else Calls()
         self._capture, self._precision = capture, precision
-        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        half = precision == "bf16" and isinstance(program, StepProgram)
+        dtype = torch.bfloat16 if half else torch.float32
         super().__init__(program, network, slots, dtype=dtype, device=device)
 
     def _new_batch(self, slots: int) -> Batch:
-        if not isinstance(self.program, StepProgram):
-            raise NoGraph("a program over the elements of an item computes others at every site")
         if self._device.type == "cuda":
-            torch.backends.cuda.matmul.allow_tf32 = self._precision == "tf32"
-        self._cuda = CudaBatch(
-            self.program,
-            self._likelihood,
-            self._data.dims_per_site,
-            slots,
-            self._dtype,
-            self._device,
-            self._capture,
-        )
+            torch.backends.cuda.matmul.allow_tf32 = self._precision == "tf32" or (
+                self._precision == "bf16" and self._dtype == torch.float32
+            )
+        program, dims = self.program, self._data.dims_per_site
+        self._cuda: CudaBatch | CudaElements
+        if isinstance(program, StepProgram):
+            self._cuda = CudaBatch(
+                program, self._likelihood, dims, slots, self._dtype, self._device, self._capture
+            )
+        else:
+            self._cuda = CudaElements(
+                program, self._likelihood, dims, slots, self._device, self._capture
+            )
         return self._cuda
 
     def _run(self, sites: int) -> int:
