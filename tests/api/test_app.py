@@ -121,6 +121,8 @@ def test_not_ready_says_why(client: Client) -> None:
     answer = client.get("/health/ready")
     assert answer.status_code == 503
     assert answer.json()["reasons"] == ["tiny-made/1: loading", "tiny-pixelcnn/1: loading"]
+    status = client.get("/health/status")
+    assert (status.status_code, status.json()) == (200, answer.json())
 
 
 def test_the_page_is_at_the_root(client: Client) -> None:

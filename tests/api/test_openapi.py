@@ -45,7 +45,7 @@ def test_every_operation_is_described(document: dict[str, Any]) -> None:
         "/v2/models/{name}/ready", "/v2/models/{name}/infer",
         "/v2/models/{name}/versions/{version}", "/v2/models/{name}/versions/{version}/ready",
         "/v2/models/{name}/versions/{version}/infer",
-        "/health/live", "/health/ready", "/metrics", "/workers",
+        "/health/live", "/health/ready", "/health/status", "/metrics", "/workers",
     }  # fmt: skip
     for _, _, operation in operations:
         assert operation["summary"]

@@ -14,6 +14,7 @@ import ancestral
 from ancestral.engine.recordings import read_condition
 
 Open = Any  # the `tab` fixture
+PATH = "(paths) => paths.map((path) => path.getAttribute('d'))"
 
 
 def test_a_picture_is_completed_around_what_is_kept(tab: Open, store: Path) -> None:
@@ -32,7 +33,44 @@ def test_a_picture_is_completed_around_what_is_kept(tab: Open, store: Path) -> N
     for item, canvas in enumerate(opened.pixels("#stage canvas")):
         np.testing.assert_array_equal(canvas[:, :, 0] // 255, np.asarray(expected.items[item])[0])
         np.testing.assert_array_equal(canvas[:2, :, 0] // 255, codes[:2])
+        (outline,) = page.locator(".outlined .over").nth(item).evaluate_all(PATH)
+        assert outline == "M0 2h1M1 2h1M2 2h1M3 2h1"  # between the second row and the third
+    assert page.locator(".outlined").count() == 3
     assert page.get_by_role("button", name="Copy link").is_hidden()
+
+
+def test_a_picture_of_ones_own_has_several_completions(tab: Open) -> None:
+    opened = tab("tiny-gpt")
+    page = opened.page
+    page.get_by_label("Complete a picture of yours").set_input_files(
+        png(np.eye(4, dtype=np.uint8) * 255)
+    )
+    page.wait_for_selector("#easel:not([hidden])")
+    opened.sample()
+    completions = opened.pixels("#stage canvas")
+    assert len(completions) == 4
+    for each in completions:
+        np.testing.assert_array_equal(each[:2, :, 0], np.eye(4)[:2] * 255)
+
+
+def test_a_picture_is_drawn_by_keys(tab: Open) -> None:
+    opened = tab("tiny-gpt")
+    page = opened.page
+    page.get_by_role("button", name="Give a part of the picture").press("Enter")
+    page.get_by_label("hide", exact=True).focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert page.get_by_label("ink", exact=True).is_checked()
+    page.keyboard.press("Shift+Tab")
+    assert page.evaluate("document.activeElement.id") == "easel-canvas"
+    page.keyboard.press("ArrowUp")  # from the middle, row 3 and column 3, to row 2
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Space")
+    page.keyboard.press("Shift+ArrowUp")
+    assert opened.text("#announce") == "Row 1, column 2: given"
+    opened.sample()
+    (canvas,) = opened.pixels("#stage canvas")
+    assert (canvas[:2, 1, 0] == 255).all()
 
 
 def test_a_picture_is_drawn_by_hand(tab: Open) -> None:
@@ -135,5 +173,7 @@ def test_a_recording_of_ones_own_goes_on(tab: Open, store: Path) -> None:
     opened.sample()
     model = ancestral.load("tiny-speech", root=store)
     given = model.manifest.data.media_codec.encode(samples / 32768)
+    shade = page.locator(".given-part").evaluate("(part) => part.style.getPropertyValue('--to')")
+    assert shade == "20%"
     expected = model.sample(1, seed=4, sites=2000, prefix=given, condition={"label": 0})
     assert opened.text("#bits") == f"{expected.bits_per_dim[0]:.3f}"

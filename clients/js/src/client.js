@@ -116,7 +116,7 @@ export class Client {
 
   /** {status, reasons}: whether every wanted model is loaded, and if not, why. */
   async ready() {
-    return (await this.fetch(`${this.url}/health/ready`)).json();
+    return (await this.fetch(`${this.url}/health/status`)).json();
   }
 
   /** {workers, waiting}: who works on how many slots, and how many jobs wait for each model. */

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -52,22 +53,32 @@ async def live() -> dict[str, str]:
     responses={503: {"description": "not ready; `reasons` says why"}},
 )
 async def ready(request: Request) -> JSONResponse:
+    told = await _readiness(request)
+    return JSONResponse(told, 503 if told["reasons"] else 200)
+
+
+@router.get("/health/status", summary="What /health/ready says, always with status 200")
+async def status(request: Request) -> dict[str, Any]:
+    """For pages: a browser writes an answer of 503 into its console as an error."""
+    return await _readiness(request)
+
+
+async def _readiness(request: Request) -> dict[str, Any]:
     services = services_of(request)
     try:
         workers = await services.queue.workers()
     except BrokerUnavailable:
-        return _answer(["the broker does not answer"])
+        return _told(["the broker does not answer"])
     reasons = [f"{name}: stands still" for name in request.app.state.watch.stuck(workers)]
     if not workers:
         reasons.append("there is no worker")
     if services.draining:
         reasons.append("draining")
-    return _answer(reasons + missing(workers, services.wanted))
+    return _told(reasons + missing(workers, services.wanted))
 
 
-def _answer(reasons: list[str]) -> JSONResponse:
-    status = "ready" if not reasons else "not ready"
-    return JSONResponse({"status": status, "reasons": reasons}, 503 if reasons else 200)
+def _told(reasons: list[str]) -> dict[str, Any]:
+    return {"status": "not ready" if reasons else "ready", "reasons": reasons}
 
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)

@@ -11,6 +11,7 @@ const OWN = {
   audio: "Continue a recording of yours",
   midi: "Continue a piece of yours",
 };
+const COMPLETIONS = 4; // of a picture, side by side, unless another number was asked for
 const CHIPS = 20; // classes that are shown as chips; more are typed
 const STEPS_PER_SECOND = 20; // of the length of a sound
 const NOTCHES = 200; // of the length's slider, evenly spaced in log length
@@ -111,6 +112,7 @@ export class Controls {
   give(codes, what) {
     if (this.#model.kind === "image") {
       this.#easel.load(codes);
+      if (Number($("count").value) === 1) $("count").value = COMPLETIONS;
     } else if (this.#model.codec?.kind === "text") {
       const alphabet = Array.from(this.#model.codec.alphabet);
       $("begin").value = codes.map((code) => alphabet[code]).join("");

@@ -16,6 +16,8 @@ const PARTS = {
   all: () => true,
 };
 const TOOLS = ["hide", "keep", "ink", "paper"];
+const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+const BRUSH = [94, 200, 255]; // where the brush is, when keys move it
 const REACH = 0.055; // of the brush, as a share of the picture's height
 
 /** Codes [C][H][W] with null in all channels of the sites that are not `kept` [H · W]. */
@@ -30,6 +32,7 @@ export class Easel {
   #codes = null; // [C][H][W]
   #kept = null; // [H · W]
   #last = null; // where the brush was, in pixels
+  #at = { x: 0, y: 0 }; // the pixel where the arrow keys have it
 
   constructor() {
     const canvas = $("easel-canvas");
@@ -39,6 +42,8 @@ export class Easel {
       this.#brush(event);
     });
     canvas.addEventListener("pointermove", (event) => event.buttons && this.#brush(event));
+    canvas.addEventListener("keydown", (event) => this.#steer(event));
+    for (const change of ["focus", "blur"]) canvas.addEventListener(change, () => this.#draw());
     $("easel-parts").append(
       ...Object.entries(PARTS).map(([name, inside]) => {
         const button = make("button", { type: "button", className: "plain" }, name);
@@ -65,6 +70,7 @@ export class Easel {
     const plane = () => Array.from({ length: height }, () => new Array(width).fill(0));
     this.#codes = Array.from({ length: channels }, plane);
     this.#kept = new Uint8Array(height * width);
+    this.#at = { x: width >> 1, y: height >> 1 };
     Object.assign($("easel-canvas"), { width, height });
     this.#draw();
   }
@@ -103,8 +109,28 @@ export class Easel {
       x: ((event.clientX - place.left) / place.width) * width,
       y: ((event.clientY - place.top) / place.height) * height,
     };
-    const from = this.#last ?? to;
+    this.#stroke(this.#last ?? to, to);
     this.#last = to;
+  }
+
+  /** Arrow keys move the brush, with Shift they paint on the way; the space bar paints where it is. */
+  #steer(event) {
+    const [, height, width] = this.#model.shape;
+    const [dx, dy] = STEPS[event.key] ?? [0, 0];
+    if (!(event.key in STEPS) && event.key !== " ") return;
+    event.preventDefault();
+    const middle = ({ x, y }) => ({ x: x + 0.5, y: y + 0.5 });
+    const from = this.#at;
+    const within = (value, size) => Math.min(size - 1, Math.max(0, value));
+    this.#at = { x: within(from.x + dx, width), y: within(from.y + dy, height) };
+    if (event.shiftKey || event.key === " ") this.#stroke(middle(from), middle(this.#at));
+    else this.#draw();
+    const state = this.#kept[this.#at.y * width + this.#at.x] ? "given" : "hidden";
+    $("announce").textContent = `Row ${this.#at.y + 1}, column ${this.#at.x + 1}: ${state}`;
+  }
+
+  #stroke(from, to) {
+    const [, height] = this.#model.shape;
     const tool = document.querySelector("#easel-tools :checked").value;
     const reach = Math.max(0.6, REACH * height) * (tool === "ink" ? 0.75 : 1.3);
     const steps = Math.ceil(2 * Math.hypot(to.x - from.x, to.y - from.y)) + 1;
@@ -146,6 +172,9 @@ export class Easel {
       const shade = kept ? colour(this.#codes.map((plane) => plane[y][x]), 0) : UNKNOWN[(x + y) % 2];
       pixels.data.set([...shade, 255], 4 * i);
     });
+    if (canvas.matches(":focus-visible")) {
+      pixels.data.set([...BRUSH, 255], 4 * (this.#at.y * canvas.width + this.#at.x));
+    }
     context.putImageData(pixels, 0, 0);
   }
 }

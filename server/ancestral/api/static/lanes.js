@@ -4,12 +4,14 @@ import { Recording } from "./audio.js";
 import { permutationOf } from "./client/index.js";
 import { amplitudes, wavFile } from "./codec.js";
 import { make } from "./dom.js";
+import { shaded } from "./outline.js";
 import { Strip, save } from "./strip.js";
 import { Trace, scaled } from "./trace.js";
 
 export class Lanes {
-  constructor(model, started, on) {
+  constructor(model, started, on, { prefix }) {
     this.model = model;
+    this.given = prefix?.length ?? 0;
     this.sites = started.sites;
     this.rate = model.sample_rate; // sites heard per second
     this.orders = Array.from({ length: started.count }, (_, i) => permutationOf(started, i));
@@ -32,7 +34,7 @@ export class Lanes {
       go: ["Continue", "Continue sample", () => on.onContinue({ item, codes: all() })],
       save: ["WAV", "Save as WAV sample", () => save(wavFile(sound.samples, sound.rate), `sample-${item + 1}.wav`)],
     });
-    const plot = make("div", { className: "plot" }, waves, spectra, head);
+    const plot = make("div", { className: "plot" }, waves, spectra, ...shaded(this.given, this.sites), head);
     const row = make("div", { className: "lane" }, plot, strip.element);
     return { row, sound, codes, strip, head, trace: new Trace(waves, spectra), changed: false };
   }

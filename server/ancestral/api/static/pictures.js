@@ -2,6 +2,7 @@
 
 import { Painter } from "./client/painter.js";
 import { make } from "./dom.js";
+import { outlined } from "./outline.js";
 import { save } from "./strip.js";
 
 const CURSOR = [94, 200, 255]; // the pixel that is drawn next
@@ -18,14 +19,14 @@ export function columnsFor(count, wide = false) {
 
 /** Pictures of one job. */
 export class Pictures {
-  constructor(model, started, { onPick }) {
+  constructor(model, started, { onPick }, { known }) {
     this.columns = columnsFor(started.count, model.shape[2] <= model.shape[1]);
     this.tiles = Array.from({ length: started.count }, (_, item) => {
       const canvas = make("canvas", { className: "pixels" });
       const tile = make(
         "button",
         { type: "button", className: "tile", disabled: true },
-        canvas,
+        outlined(canvas, known),
         make("span", { className: "caption" }),
       );
       const picture = new Painter(canvas, model, started, item, { cursor: CURSOR });
@@ -41,7 +42,8 @@ export class Pictures {
     this.png = make("button", { type: "button", className: "plain", hidden: true }, "PNG");
     this.png.setAttribute("aria-label", "Save as PNG");
     this.png.addEventListener("click", () => this.#save(model.name));
-    const bar = make("div", { className: "lane-bar" }, this.png);
+    const legend = known === null ? "" : "The line parts what was given from what was drawn.";
+    const bar = make("div", { className: "lane-bar" }, make("span", { className: "caption" }, legend), this.png);
     this.element = make("div", { className: "pictures" }, tiles, bar);
   }
 

@@ -4,13 +4,15 @@ import { wavFile } from "./codec.js";
 import { make } from "./dom.js";
 import { moveHead } from "./lanes.js";
 import { midiFile } from "./midi.js";
+import { shaded } from "./outline.js";
 import { Roll } from "./roll.js";
 import { Strip, save } from "./strip.js";
 import { Synth, stepSeconds } from "./synth.js";
 
 export class Rolls {
-  constructor(model, started, on) {
+  constructor(model, started, on, { prefix }) {
     this.model = model;
+    this.given = prefix?.length ?? 0;
     this.codec = model.codec;
     this.steps = Math.ceil(started.sites / this.codec.voices);
     this.rate = this.codec.voices / stepSeconds(this.codec); // sites heard per second
@@ -34,7 +36,7 @@ export class Rolls {
       midi: ["MIDI", "Save as MIDI sample", () => save(midiFile(codes, this.codec), `${name}.mid`)],
       save: ["WAV", "Save as WAV sample", () => save(wavFile(sound.samples, sound.rate), `${name}.wav`)],
     });
-    const plot = make("div", { className: "plot" }, canvas, head);
+    const plot = make("div", { className: "plot" }, canvas, ...shaded(this.given, this.steps * this.codec.voices), head);
     const row = make("div", { className: "lane" }, plot, strip.element);
     const roll = new Roll(canvas, this.codec, this.steps);
     return { row, codes, synth, sound, strip, head, roll, heardSteps: 0, changed: true };

@@ -159,7 +159,8 @@ export class Sampler {
 
   #start(started) {
     const { model, request } = this.#run;
-    const view = setStage(model, started, request.prefix?.length ?? 0, {
+    const { prefix = null, known = null } = request;
+    const view = setStage(model, started, { prefix, known }, {
       onPick: (picked) => this.#onPick({ model, condition: request.condition, ...picked }),
       onPlay: (sound) => this.#toggle(sound),
       onContinue: ({ item, codes }) => this.goOn(codes, `sample ${item + 1}`),

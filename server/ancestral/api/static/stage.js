@@ -10,7 +10,8 @@ import { Verses } from "./verses.js";
 const VIEWS = { image: Pictures, audio: Lanes, vector: Rows, sequence: Verses, midi: Rolls };
 
 /**
- * Clears the plate for a job. `on`: onPick({item, codes}), onPlay(sound), onContinue({item, codes}).
+ * Clears the plate for a job. `given`: {prefix, known}, what the request gave of every item, null where nothing.
+ * `on`: onPick({item, codes}), onPlay(sound), onContinue({item, codes}).
  *
  * The view has put(frame), show(seconds), finish(scores or null), sounds(), heard(sound, sample).
  */

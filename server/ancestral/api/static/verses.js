@@ -10,10 +10,9 @@ export function glyphs({ codec, levels }) {
 }
 
 export class Verses {
-  /** `given`: sites of every item that the request gave. */
-  constructor(model, started, on, given = 0) {
+  constructor(model, started, on, { prefix }) {
     this.glyphs = glyphs(model);
-    this.given = given;
+    this.given = prefix?.length ?? 0;
     this.verses = Array.from({ length: started.count }, (_, item) => this.#verse(model, item, on));
     this.element = make("div", { className: "verses" }, ...this.verses.map(({ row }) => row));
     this.element.dataset.many = String(started.count > 1);
