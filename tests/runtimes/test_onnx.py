@@ -16,8 +16,9 @@ from ancestral.runtimes.base import Sampling, SlotRequest
 from ancestral.runtimes.derive import random_values, step_params
 from ancestral.runtimes.onnx.runtime import OnnxRuntime, unsupported
 from ancestral.runtimes.onnx.scorer import OnnxScorer
-from ancestral.runtimes.onnx.session import DeviceMissing
+from ancestral.runtimes.onnx.session import Bound, DeviceMissing
 from ancestral.runtimes.onnx.step import NEXT, step_graphs
+from ancestral.runtimes.onnx.streams import order_on
 from ancestral.runtimes.onnx.writer import RULES
 from ancestral.runtimes.reference import ReferenceRuntime
 from ancestral.runtimes.scorer import Scorer
@@ -139,3 +140,35 @@ def test_a_device_that_is_missing_is_said_so() -> None:
         pytest.skip("there is one")
     with pytest.raises((DeviceMissing, RuntimeError, AssertionError)):
         OnnxRuntime(program, net, 1, device="cuda:0")
+
+
+def test_runs_on_a_gpu_stand_between_torchs_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a GPU that is not there: streams write down who waits for whom."""
+    told: list[str] = []
+
+    class Stream:
+        def __init__(self, name: object) -> None:
+            self.name = "torch's" if name == "torch's" else "the session's"
+            self.cuda_stream = 4711
+
+        def wait_stream(self, other: Stream) -> None:
+            told.append(f"{self.name} waits for {other.name}")
+
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Stream("torch's"))
+    order = order_on(torch.device("cuda:0"))
+
+    class Running:
+        def run_with_iobinding(self, binding: object, options: object) -> None:
+            assert options is order.run_options
+            told.append(f"{binding} runs")
+
+    Bound(Running(), "a site", [], order).run()
+    assert told == [
+        "the session's waits for torch's",
+        "a site runs",
+        "torch's waits for the session's",
+    ]
+    assert order.options == {"user_compute_stream": "4711"}
+    entry = order.run_options.get_run_config_entry("disable_synchronize_execution_providers")
+    assert entry == "1"

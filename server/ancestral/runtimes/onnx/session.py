@@ -11,6 +11,7 @@ import torch
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from torch import Tensor
 
+from ancestral.runtimes.onnx.streams import Order, order_on
 from ancestral.runtimes.onnx.writer import Unwritten
 
 _QUIET = 3  # errors only: inputs with defaults are meant
@@ -26,8 +27,8 @@ class DeviceMissing(ValueError):
     """The device asked for has no provider here; the message says what to install."""
 
 
-def providers(device: torch.device) -> list[Any]:
-    """The providers for a device. Raises DeviceMissing."""
+def providers(device: torch.device, more: Mapping[str, Any] | None = None) -> list[Any]:
+    """The providers for a device, the first with `more` options. Raises DeviceMissing."""
     if device.type == "cpu":
         return ["CPUExecutionProvider"]
     if device.type != "cuda" or "CUDAExecutionProvider" not in ort.get_available_providers():
@@ -35,7 +36,8 @@ def providers(device: torch.device) -> list[Any]:
             f"device {device}: ONNX Runtime has no provider for it here; "
             "pip install ancestral[gpu] on a machine with an NVIDIA GPU"
         )
-    return [("CUDAExecutionProvider", {"device_id": device.index or 0}), "CPUExecutionProvider"]
+    options = {"device_id": device.index or 0, **(more or {})}
+    return [("CUDAExecutionProvider", options), "CPUExecutionProvider"]
 
 
 class Session:
@@ -48,9 +50,13 @@ class Session:
         options.inter_op_num_threads = 1
         # what waits for work sleeps: other models share the cores
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        providers(device)  # before anything is asked of a GPU
+        self._order = order_on(device)
         try:
             self._session = ort.InferenceSession(
-                model.SerializeToString(), options, providers=providers(device)
+                model.SerializeToString(),
+                options,
+                providers=providers(device, self._order.options),
             )
         except ort_errors.NotImplemented as error:
             raise Unwritten(f"ONNX Runtime: {error}") from error
@@ -75,7 +81,7 @@ class Session:
             tensor = results[name]
             binding.bind_output(name, *self._where(tensor))
             kept.append(tensor)
-        return Bound(self._session, binding, kept)
+        return Bound(self._session, binding, kept, self._order)
 
     def run(self, given: Mapping[str, Tensor]) -> list[Tensor]:
         """A run on copies: the outputs in order, on the CPU."""
@@ -90,11 +96,12 @@ class Session:
 
 
 class Bound:
-    """A session with everything bound."""
+    """A session with everything bound, run in torch's order."""
 
-    def __init__(self, session: Any, binding: Any, kept: list[Tensor]) -> None:
-        self._session, self._binding, self._kept = session, binding, kept
+    def __init__(self, session: Any, binding: Any, kept: list[Tensor], order: Order) -> None:
+        self._binding, self._kept, self._order = binding, kept, order
         self._run = session.run_with_iobinding
 
     def run(self) -> None:
-        self._run(self._binding)
+        with self._order.turn():
+            self._run(self._binding, self._order.run_options)
