@@ -62,7 +62,7 @@ def profile(model: Model, batch: int, sites: int) -> Profile:
     if not isinstance(running, NativeBatch | NativeElements):
         raise ValueError(f"{model.name}: only programs of the native runtime can be profiled")
     found, names = Counts(running), labels(running)
-    sites = min(sites, length) // _CHUNK * _CHUNK
+    sites = min(sites, length - 1) // _CHUNK * _CHUNK
     counts = np.zeros((_TURNS, sites // _CHUNK, len(names)), dtype=np.int64)
     whole = np.zeros((_TURNS, sites // _CHUNK))
     for turn in range(_TURNS):
@@ -70,6 +70,7 @@ def profile(model: Model, batch: int, sites: int) -> Profile:
             runtime.open(SlotRequest(seed=1, item=i, sites=length, conditions=conditions))
             for i in range(batch)
         ]
+        runtime.step(1)  # the slots join
         for chunk in range(sites // _CHUNK):
             found.reset()
             start = time.thread_time()

@@ -63,9 +63,12 @@ def product(
         else:
             step, four, two, one = 1, T41, T21, T11
         eight = T82 if step == 2 else T81
-        while rows - r >= 8:
-            call_kernel(kernel, eight, segs, count, r, w, group_bytes, c, a, m_stride, o, y_stride)
-            r += 8
+        if rows >= 8:
+            eights = rows // 8
+            call_kernel(
+                kernel, eight, segs, count, eights, w, group_bytes, c, a, m_stride, o, y_stride
+            )
+            r = 8 * eights
         if rows - r >= 4:
             call_kernel(kernel, four, segs, count, r, w, group_bytes, c, a, m_stride, o, y_stride)
             r += 4

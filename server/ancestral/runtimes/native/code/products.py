@@ -25,6 +25,7 @@ from ancestral.runtimes.native.code.narrow import MOST, pack_narrow
 
 LINE = 64  # bytes of a cache line
 _AHEAD = 2048  # bytes
+BLOCK = 8  # rows of the largest tiles
 SEGMENT = 3  # integers of a segment: address of the first row, bytes from row to row, elements
 
 
@@ -114,65 +115,127 @@ def tile(rows: int, panels: int, form: int = FULL) -> Body:
 
     Arguments: address of the segments, their number, the first row, weights, bytes from
     group of panels to the next, bias (`Packed.record`), addend (0: none), bytes from row to row of
-    it, y, bytes from row to row of it.
+    it, y, bytes from row to row of it. In place of the first row, tiles of `BLOCK` rows are told
+    how many blocks of rows there are, and go through all of them.
     """
 
     def body(b: ir.IRBuilder, of: ir.Type, args: Sequence[ir.Value]) -> None:
-        segments, count, first, weights, group_bytes, bias, addend, a_stride, y, y_stride = args
-        vec, size = lanes.vector(of), lanes.size_of(of)
-        wide = LANES * size
-        k_bytes = lanes.number(b, step_bytes(form, panels, of))
-        record = wide * RECORD[form]
-        sums = [[cgutils.alloca_once(b, vec) for _ in range(panels)] for _ in range(rows)]
-
-        def place(address: ir.Value, stride: ir.Value, row: int, panel: int) -> ir.Value:
-            at = b.add(address, b.mul(stride, b.add(first, lanes.number(b, row))))
-            return b.add(at, lanes.number(b, panel * wide))
-
-        def beside(panel: int, which: int) -> ir.Value:
-            at = lanes.number(b, panel * record + which * wide)
-            return lanes.load(b, b.add(bias, at), vec)
-
-        for p in range(panels):
-            start = beside(p, 0)
-            for r in range(rows):
-                b.store(start, sums[r][p])
-        with b.if_then(b.icmp_signed("!=", addend, lanes.number(b, 0))):
-            for r in range(rows):
-                for p in range(panels):
-                    more = lanes.load(b, place(addend, a_stride, r, p), vec)
-                    if form == INT8:
-                        more = b.fmul(more, beside(p, 1))
-                    b.store(b.fadd(b.load(sums[r][p]), more), sums[r][p])
-        w = cgutils.alloca_once_value(b, weights)
-        with cgutils.for_range(b, count) as outer:
-            entry = b.add(segments, b.mul(outer.index, lanes.number(b, 8 * SEGMENT)))
-            x, stride, length = (
-                lanes.load(b, b.add(entry, lanes.number(b, 8 * i)), lanes.INT)
-                for i in range(SEGMENT)
-            )
-            start = b.load(w)
-            inputs = [b.add(x, b.mul(stride, first))]
-            for _ in range(rows - 1):
-                inputs.append(b.add(inputs[-1], stride))
-            with cgutils.for_range(b, length) as inner:
-                k = inner.index
-                row = b.add(start, b.mul(k, k_bytes))
-                if rows > 1:
-                    _ask(b, row, group_bytes, -(-panels // GROUP), step_bytes(form, panels, of))
-                values = widened(b, form, of, row, group_bytes, panels)
-                for r in range(rows):
-                    pointer = b.gep(lanes.at(b, inputs[r], of), [k], source_etype=of)
-                    factor = lanes.splat(b, b.load(pointer, typ=of))
-                    for p in range(panels):
-                        total = lanes.fma(b, factor, values[p], b.load(sums[r][p]))
-                        b.store(total, sums[r][p])
-            b.store(b.add(start, b.mul(length, k_bytes)), w)
-        for r in range(rows):
-            for p in range(panels):
-                total = b.load(sums[r][p])
-                if form == INT8:
-                    total = b.fmul(total, beside(p, 2))
-                lanes.store(b, total, place(y, y_stride, r, p))
+        if rows < BLOCK:
+            _tile(b, of, args, rows, panels, form, None)
+            return
+        segments, count, blocks, weights, *others = args
+        ask = _Ahead(b, of, segments, count, blocks, weights, step_bytes(form, panels, of))
+        with cgutils.for_range(b, blocks) as loop:
+            first = b.mul(loop.index, lanes.number(b, BLOCK))
+            given = (segments, count, first, weights, *others)
+            _tile(b, of, given, rows, panels, form, ask)
 
     return body
+
+
+class _Ahead:
+    """Asks for the weights that come after a tile's own, a share of them with each block of rows.
+
+    They lie behind its own: the order of weights is that of use. A single block asks for what is
+    `_AHEAD` bytes on, if its own weights reach that far.
+    """
+
+    def __init__(
+        self, b: ir.IRBuilder, of: ir.Type, segments: ir.Value, count: ir.Value, blocks: ir.Value,
+        weights: ir.Value, size: int,
+    ) -> None:  # fmt: skip
+        own = cgutils.alloca_once_value(b, lanes.number(b, 0))
+        with cgutils.for_range(b, count) as loop:
+            entry = b.add(segments, b.mul(loop.index, lanes.number(b, 8 * SEGMENT)))
+            length = lanes.load(b, b.add(entry, lanes.number(b, 16)), lanes.INT)
+            b.store(b.add(b.load(own), b.mul(length, lanes.number(b, size))), own)
+        single = b.icmp_signed("==", blocks, lanes.number(b, 1))
+        near = b.icmp_signed("<", b.load(own), lanes.number(b, _AHEAD))
+        near = b.or_(near, b.not_(single))
+        distance = b.select(near, b.load(own), lanes.number(b, _AHEAD))
+        self.share = b.sdiv(lanes.number(b, size), blocks)
+        self._second = b.select(single, lanes.number(b, LINE), lanes.number(b, 0))
+        self._size = size
+        self._place = cgutils.alloca_once_value(b, b.add(weights, distance))
+
+    def start(self, b: ir.IRBuilder) -> ir.Value:
+        """Where a segment begins to ask."""
+        return b.load(self._place)
+
+    def lines(self, b: ir.IRBuilder, start: ir.Value, k: ir.Value) -> None:
+        """What is asked for with input k of a segment."""
+        at = b.add(start, b.mul(k, self.share))
+        lanes.prefetch(b, at)
+        if self._size > LINE:
+            lanes.prefetch(b, b.add(at, self._second))
+
+    def end(self, b: ir.IRBuilder, start: ir.Value, length: ir.Value) -> None:
+        b.store(b.add(start, b.mul(length, self.share)), self._place)
+
+
+def _tile(
+    b: ir.IRBuilder, of: ir.Type, args: Sequence[ir.Value], rows: int, panels: int, form: int,
+    ahead: _Ahead | None,
+) -> None:  # fmt: skip
+    """Rows from `first` on; see `tile`."""
+    segments, count, first, weights, group_bytes, bias, addend, a_stride, y, y_stride = args
+    vec, size = lanes.vector(of), lanes.size_of(of)
+    wide = LANES * size
+    k_bytes = lanes.number(b, step_bytes(form, panels, of))
+    record = wide * RECORD[form]
+    sums = [[cgutils.alloca_once(b, vec) for _ in range(panels)] for _ in range(rows)]
+
+    def place(address: ir.Value, stride: ir.Value, row: int, panel: int) -> ir.Value:
+        at = b.add(address, b.mul(stride, b.add(first, lanes.number(b, row))))
+        return b.add(at, lanes.number(b, panel * wide))
+
+    def beside(panel: int, which: int) -> ir.Value:
+        at = lanes.number(b, panel * record + which * wide)
+        return lanes.load(b, b.add(bias, at), vec)
+
+    for p in range(panels):
+        start = beside(p, 0)
+        for r in range(rows):
+            b.store(start, sums[r][p])
+    with b.if_then(b.icmp_signed("!=", addend, lanes.number(b, 0))):
+        for r in range(rows):
+            for p in range(panels):
+                more = lanes.load(b, place(addend, a_stride, r, p), vec)
+                if form == INT8:
+                    more = b.fmul(more, beside(p, 1))
+                b.store(b.fadd(b.load(sums[r][p]), more), sums[r][p])
+    w = cgutils.alloca_once(b, lanes.INT)
+    b.store(weights, w)
+    with cgutils.for_range(b, count) as outer:
+        entry = b.add(segments, b.mul(outer.index, lanes.number(b, 8 * SEGMENT)))
+        x, stride, length = (
+            lanes.load(b, b.add(entry, lanes.number(b, 8 * i)), lanes.INT) for i in range(SEGMENT)
+        )
+        start = b.load(w)
+        inputs = [b.add(x, b.mul(stride, first))]
+        for _ in range(rows - 1):
+            inputs.append(b.add(inputs[-1], stride))
+        asked = None if ahead is None else ahead.start(b)
+        with cgutils.for_range(b, length) as inner:
+            k = inner.index
+            row = b.add(start, b.mul(k, k_bytes))
+            if ahead is not None:
+                ahead.lines(b, asked, k)
+            elif rows > 1:
+                _ask(b, row, group_bytes, -(-panels // GROUP), step_bytes(form, panels, of))
+            values = widened(b, form, of, row, group_bytes, panels)
+            for r in range(rows):
+                pointer = b.gep(lanes.at(b, inputs[r], of), [k], source_etype=of)
+                factor = lanes.splat(b, b.load(pointer, typ=of))
+                for p in range(panels):
+                    total = lanes.fma(b, factor, values[p], b.load(sums[r][p]))
+                    b.store(total, sums[r][p])
+        b.store(b.add(start, b.mul(length, k_bytes)), w)
+        if ahead is not None:
+            ahead.end(b, asked, length)
+    for r in range(rows):
+        for p in range(panels):
+            total = b.load(sums[r][p])
+            if form == INT8:
+                total = b.fmul(total, beside(p, 2))
+            lanes.store(b, total, place(y, y_stride, r, p))
