@@ -54,7 +54,7 @@ class Profile:
 
 def profile(model: Model, batch: int, sites: int) -> Profile:
     """Draw `sites` of a batch. Raises ValueError where the native runtime does not sample it."""
-    length = model.sites_of(sites if model.manifest.data.length is not None else None)
+    length = model.sites_of(sites + 1 if model.manifest.data.length is not None else None)
     length = whole_frames(length, model.conditions)
     conditions = first_conditions(model, length)
     runtime = model.new_runtime(batch, "native", 1)
