@@ -36,14 +36,17 @@ def rate(speed: float, unit: str) -> str:
     return f"{speed:,.0f} {unit}/s" if speed >= 100 else f"{speed:.3g} {unit}/s"
 
 
-def bar(unit: str, *, quiet: bool = False) -> Progress:
-    """A progress display on standard error, gone when it is left; `quiet`: none at all."""
+def bar(unit: str | None, *, quiet: bool = False) -> Progress:
+    """A progress display on standard error, gone when it is left; `quiet`: none at all.
+
+    Without a unit it counts seconds, which have no rate.
+    """
+    counts = () if unit is None else (MofNCompleteColumn(), Rate(unit))
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
-        Rate(unit),
+        *counts,
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=Console(stderr=True),

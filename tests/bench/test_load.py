@@ -10,7 +10,7 @@ from tests.api.conftest import server
 from tests.api.server import Server
 from tests.packages import publish
 
-from ancestral.bench.load import drive_server, percentiles
+from ancestral.bench.load import Load, drive_server, load_table, percentiles
 
 __all__ = ["server"]
 
@@ -35,7 +35,27 @@ def test_streams_and_scores_are_counted(server: Server) -> None:
     generated = server.standstill() - before
     assert load.finished * 20 <= load.sites <= generated
     found = load.to_json()
-    assert found["sites_per_second"] == pytest.approx(load.sites / load.seconds)
+    assert found["sites_per_second"] == pytest.approx(load.steady_sites / load.steady)
+    assert load.steady_sites <= load.sites
+    assert found["server_over_direct"] is None
+
+
+def test_the_rate_is_that_of_the_time_in_which_all_streams_had_begun() -> None:
+    load = Load(seconds=10.0, streams=2)
+    for stream, sites, now in [
+        (0, 100, 1.0),
+        (1, 50, 2.0),
+        (0, 30, 3.0),
+        (1, 30, 4.0),
+        (0, 9, 6.0),
+    ]:
+        load.arrived(stream, sites, now, 5.0)
+    assert load.sites == 219
+    assert load.sites_per_second == 60 / 2
+    load += load
+    load.direct += [50.0, 70.0]
+    assert load.over_direct == 30 / 60
+    assert "0.50 of the runtime alone (60 sites/s)" in str(load_table(load).caption)
 
 
 def test_a_model_that_is_not_there_is_refused(server: Server) -> None:

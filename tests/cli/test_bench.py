@@ -56,3 +56,10 @@ def test_profile(run: Run, small_store: Path) -> None:
     assert counts["draw"] == 1
     assert counts["gate"] == counts["embedding"] * 3  # of three layers
     assert sum(row["microseconds"] for row in found["shares"]) == pytest.approx(found["whole"])
+
+
+def test_a_package_of_random_weights(run: Run, tmp_path: Path) -> None:
+    assert run("bench", "package", "wavenet-30", tmp_path).status == 0
+    shown = run("models", "show", "wavenet-30", "--models", tmp_path)
+    assert shown.status == 0, shown.err
+    assert run("bench", "package", "wavenet-31", tmp_path).status == 2

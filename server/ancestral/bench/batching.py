@@ -86,15 +86,27 @@ def batching(
     sites: int | None,
     seconds: float,
     clock: Clock,
+    tell: Callable[[int, str], None] = lambda jobs, words: None,
 ) -> Batching:
-    """Measure one model; raises ValueError for one that needs more than labels."""
-    length = model.sites_of(sites) if model.manifest.data.length else model.default_sites
+    """Measure one model; raises ValueError for one that needs more than labels.
+
+    `tell` hears how many jobs more have come, and what is being measured.
+    """
+    length = length_of(model, sites)
     runtime = model.new_runtime(slots)
     found = Batching(model.name, runtime.name, slots, length, load, runtime.phase_sites)
+    tell(0, f"{model.name}: the runtime alone")
     found.direct = direct(model, slots, length, seconds, clock)
+    tell(0, f"{model.name}: a worker")
     found.worker = through_worker(model, slots, length, seconds, clock)
-    _arrivals(model, found, jobs, clock)
+    tell(0, f"{model.name}: jobs that come by chance")
+    _arrivals(model, found, jobs, clock, tell)
     return found
+
+
+def length_of(model: Model, sites: int | None) -> int:
+    """Sites of an item: `sites` where the length is open."""
+    return model.sites_of(sites) if model.manifest.data.length else model.default_sites
 
 
 def direct(model: Model, slots: int, sites: int, seconds: float, clock: Clock) -> float:
@@ -174,7 +186,9 @@ class _Watched(RunningBatch):
         return found
 
 
-def _arrivals(model: Model, found: Batching, jobs: int, clock: Clock) -> None:
+def _arrivals(
+    model: Model, found: Batching, jobs: int, clock: Clock, tell: Callable[[int, str], None]
+) -> None:
     """Jobs of one item each come as a Poisson process of the load that was asked for."""
     limits = Limits(slots=found.slots)
     batch = _Watched(model, limits, clock)
@@ -223,6 +237,7 @@ def _arrivals(model: Model, found: Batching, jobs: int, clock: Clock) -> None:
                 found.first.append(end - came[publication.job])
             elif publication.event in ("done", "failed"):
                 there.discard(publication.job)
+                tell(1, f"{model.name}: jobs that come by chance")
     found.occupancy, found.demand = occupied / steps, wanted / steps
 
 

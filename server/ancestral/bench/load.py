@@ -9,7 +9,9 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 from rich.table import Table
@@ -20,13 +22,19 @@ from websockets.typing import Subprotocol
 from ancestral.api.connection import SUBPROTOCOL
 from ancestral.api.wire import Frame
 
+TELL_SECONDS = 0.25
 _PERCENTILES = (50, 95, 99)
 _TIMEOUT = 60.0  # seconds without an answer are an error
 
 
 @dataclass(slots=True)
 class Load:
-    """What the clients saw; times in seconds."""
+    """What the clients saw; times in seconds.
+
+    Sites a second are those of `steady` seconds, in which every stream had begun and none had been
+    told to stop. `direct` are sites a second of the runtime alone, measured in turns with the
+    server.
+    """
 
     seconds: float = 0.0
     streams: int = 0
@@ -38,13 +46,53 @@ class Load:
     gaps: list[float] = field(default_factory=list)  # between the frames of a stream
     score_seconds: list[float] = field(default_factory=list)
     errors: Counter[str] = field(default_factory=Counter)
+    direct: list[float] = field(default_factory=list)
+    steady: float = 0.0
+    steady_sites: int = 0
+    _begun: set[int] = field(default_factory=set)
+    _since: float | None = None
+
+    def arrived(self, stream: int, sites: int, now: float, until: float) -> None:
+        """A frame of so many sites came over one of the streams."""
+        self.sites += sites
+        self._begun.add(stream)
+        if self._since is None:
+            if len(self._begun) == self.streams:
+                self._since = now
+        elif now <= until:
+            self.steady, self.steady_sites = now - self._since, self.steady_sites + sites
+
+    def __iadd__(self, other: Load) -> Load:
+        """What was seen in another round."""
+        self.seconds += other.seconds
+        self.sites += other.sites
+        self.steady += other.steady
+        self.steady_sites += other.steady_sites
+        self.finished += other.finished
+        self.scores += other.scores
+        self.first += other.first
+        self.gaps += other.gaps
+        self.score_seconds += other.score_seconds
+        self.errors += other.errors
+        return self
+
+    @property
+    def sites_per_second(self) -> float:
+        return self.steady_sites / self.steady if self.steady else self.sites / self.seconds
+
+    @property
+    def over_direct(self) -> float | None:
+        """The server's rate over that of the runtime alone, where that was measured."""
+        return self.sites_per_second / fmean(self.direct) if self.direct else None
 
     def to_json(self) -> dict[str, Any]:
         return {
             "seconds": self.seconds,
             "streams": self.streams,
             "scorers": self.scorers,
-            "sites_per_second": self.sites / self.seconds,
+            "sites_per_second": self.sites_per_second,
+            "direct_sites_per_second": fmean(self.direct) if self.direct else None,
+            "server_over_direct": self.over_direct,
             "streams_finished": self.finished,
             "scores_per_second": self.scores / self.seconds,
             "first_frame_seconds": percentiles(self.first),
@@ -71,9 +119,11 @@ async def drive_server(
     seconds: float,
     sites: int | None = None,
     key: str | None = None,
+    tell: Callable[[float, str], None] = lambda passed, words: None,
 ) -> Load:
     """Keep so many streams and scoring clients busy for a while, each with one request at a time.
 
+    `tell` is called every quarter of a second: how many seconds have passed, and what is seen.
     Raises ValueError where the server does not answer or has no such model.
     """
     known = await asyncio.to_thread(_get, f"{url}/models/{model}", key)
@@ -83,9 +133,20 @@ async def drive_server(
     await asyncio.gather(
         *(_stream(url, known, sites, key, until, load, n) for n in range(streams)),
         *(_scorer(url, known, sites, key, until, load, n) for n in range(scorers)),
+        _progress(until, load, tell),
     )
     load.seconds = time.monotonic() - start
     return load
+
+
+async def _progress(until: float, load: Load, tell: Callable[[float, str], None]) -> None:
+    start = last = time.monotonic()
+    while last < until:
+        await asyncio.sleep(min(TELL_SECONDS, until - last))
+        now = time.monotonic()
+        done = f"{load.sites / (now - start):,.0f} sites/s, {load.scores} scores"
+        tell(min(now, until) - last, f"{done}, {load.errors.total()} errors")
+        last = now
 
 
 async def _stream(
@@ -109,14 +170,14 @@ async def _stream(
                     round_ += 1
                     seed = number + 1000 * round_
                     await socket.send(json.dumps({**wanted, "seed": seed}))
-                    if not await _read(socket, until, load):
+                    if not await _read(socket, until, load, number):
                         break
         except (OSError, WebSocketException, TimeoutError) as error:
             load.errors[type(error).__name__] += 1
             await asyncio.sleep(0.1)
 
 
-async def _read(socket: Any, until: float, load: Load) -> bool:
+async def _read(socket: Any, until: float, load: Load, number: int) -> bool:
     """Follow one job to its end; whether the socket is good for another."""
     start, last = time.monotonic(), None
     while True:
@@ -128,7 +189,7 @@ async def _read(socket: Any, until: float, load: Load) -> bool:
             else:
                 load.gaps.append(now - last)
             last = now
-            load.sites += Frame.decode(message).count
+            load.arrived(number, Frame.decode(message).count, now, until)
             if now > until:
                 return False
             continue
@@ -203,11 +264,18 @@ def _get(url: str, key: str | None, body: Any = None) -> Any:
         raise ValueError(f"{url}: {error}") from error
 
 
+def _ratio(load: Load) -> str:
+    if load.over_direct is None:
+        return ""
+    return f", {load.over_direct:.2f} of the runtime alone ({fmean(load.direct):,.0f} sites/s)"
+
+
 def load_table(load: Load) -> Table:
     """What was seen, for a terminal."""
     found = Table(
         title=f"{load.streams} streams and {load.scorers} scoring clients, {load.seconds:.0f} s",
-        caption=f"{load.sites / load.seconds:,.0f} sites/s, {load.finished} streams finished; "
+        caption=f"{load.sites_per_second:,.0f} sites/s{_ratio(load)}, {load.finished} streams "
+        "finished; "
         f"{load.scores / load.seconds:,.1f} scores/s; "
         + ("no errors" if not load.errors else f"errors: {dict(load.errors)}"),
     )

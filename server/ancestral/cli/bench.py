@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from ancestral.cli import bench_serving
 from ancestral.cli.complete import model_names, runtimes
-from ancestral.cli.output import FAILED, Json, Models, WeightsOption, emit, people, say, settings
+from ancestral.cli.output import Json, Models, WeightsOption, emit, people, say, settings
 from ancestral.cli.profile import profile
 from ancestral.progress import bar
 from ancestral.settings import RUNTIMES, Settings
@@ -187,86 +188,5 @@ def _print(
         say(contests_table(contests))
 
 
-@app.command()
-def serve(
-    url: Annotated[str, typer.Argument(help="Of a running server, such as http://127.0.0.1:8000.")],
-    model: Annotated[str, typer.Option(help="Which one to stream and score.")] = "wavenet-digits",
-    streams: Annotated[int, typer.Option(min=0, help="WebSocket streams at a time.")] = 16,
-    scorers: Annotated[int, typer.Option(min=0, help="Clients that score at a time.")] = 0,
-    seconds: Annotated[float, typer.Option(min=0.1, help="How long.")] = 10.0,
-    sites: Annotated[
-        int | None, typer.Option(min=1, help="Length of items of open length.")
-    ] = None,
-    key: Annotated[
-        str | None, typer.Option(envvar="ANCESTRAL_KEY", help="API key, where one is needed.")
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Drive a running server with streams and scores; status 1 where a request failed."""
-    import asyncio
-
-    from ancestral.bench.load import drive_server, load_table
-
-    found = asyncio.run(
-        drive_server(
-            url.rstrip("/"),
-            model,
-            streams=streams,
-            scorers=scorers,
-            seconds=seconds,
-            sites=sites,
-            key=key,
-        )
-    )
-    if json:
-        emit(found.to_json())
-    else:
-        say(load_table(found))
-    if found.errors:
-        raise typer.Exit(FAILED)
-
-
-@app.command()
-def batching(
-    names: Annotated[
-        list[str] | None, typer.Argument(metavar="[MODEL]…", help="[default: wavenet-digits]")
-    ] = None,
-    runtime: Annotated[str, typer.Option(help=f"One of {', '.join(RUNTIMES)}.")] = "native",
-    slots: Annotated[int, typer.Option(min=1, help="Of the running batch.")] = 16,
-    load: Annotated[float, typer.Option(min=0.01, max=1.0, help="Share of what it can do.")] = 0.8,
-    jobs: Annotated[int, typer.Option(min=1, help="How many arrive.")] = 200,
-    sites: Annotated[
-        int | None, typer.Option(min=1, help="Length of items of open length.")
-    ] = None,
-    seconds: Annotated[float, typer.Option(min=0.1, help="Of each measurement of sites/s.")] = 5.0,
-    models: Models = None,
-    json: Json = False,
-) -> None:
-    """How full the running batch is kept, and what the engine costs, by the processor's time."""
-    import torch
-
-    from ancestral.bench.batching import batching as measured
-    from ancestral.bench.batching import batching_table
-    from ancestral.bench.machine import CLOCKS
-    from ancestral.engine.model import load as load_model
-
-    torch.set_num_threads(1)
-    rows = [
-        measured(
-            load_model(name, settings(models).models, runtime=runtime),
-            slots=slots,
-            load=load,
-            jobs=jobs,
-            sites=sites,
-            seconds=seconds,
-            clock=CLOCKS["cpu"],
-        )
-        for name in names or ["wavenet-digits"]
-    ]
-    if json:
-        emit([row.to_json() for row in rows])
-    else:
-        say(batching_table(rows))
-
-
-app.command()(profile)
+for command in (bench_serving.serve, bench_serving.batching, bench_serving.package, profile):
+    app.command()(command)

@@ -38,6 +38,7 @@ from ancestral.tracing import trace_job
 logger = logging.getLogger("ancestral.engine")
 SHARED_SLOTS = 4  # with fewer, none is kept for jobs that have none
 DUE = 0.8  # of a frame's time: what is told by then is not told a turn later
+END = 0.1  # of a turn: what is left then is not worth a slice
 
 
 class RunningBatch:
@@ -146,7 +147,7 @@ class RunningBatch:
             now = self._clock()
             self._pace.measured(sites, now - before)
             urgent = [self._places.keep(advance) for advance in advances]
-            if any(urgent) or now >= end or stirred():
+            if any(urgent) or now + END * budget >= end or stirred():
                 break
         self._tell(now - DUE * self._limits.frame_seconds)
 
