@@ -2,14 +2,14 @@
 
 Each operation is timed where it runs, with the caches as those before it leave them. The same
 items are drawn a few times; an operation's time is the least that it took in any of them, so that
-what others do on the machine does not count.
+what others do on the machine does not count. The whole is timed without counting.
 """
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from rich.table import Table
 from ancestral.engine.model import Model
 from ancestral.engine.parity import first_conditions
 from ancestral.models.data import whole_frames
-from ancestral.runtimes.base import SlotRequest
+from ancestral.runtimes.base import Runtime, SlotRequest
 from ancestral.runtimes.native.batch import NativeBatch
 from ancestral.runtimes.native.code.counted import rate
 from ancestral.runtimes.native.counting import Counts, labels
@@ -61,24 +61,15 @@ def profile(model: Model, batch: int, sites: int) -> Profile:
     running = getattr(runtime, "batch", None)
     if not isinstance(running, NativeBatch | NativeElements):
         raise ValueError(f"{model.name}: only programs of the native runtime can be profiled")
-    found, names = Counts(running), labels(running)
     sites = min(sites, length - 1) // _CHUNK * _CHUNK
-    counts = np.zeros((_TURNS, sites // _CHUNK, len(names)), dtype=np.int64)
-    whole = np.zeros((_TURNS, sites // _CHUNK))
-    for turn in range(_TURNS):
-        slots = [
-            runtime.open(SlotRequest(seed=1, item=i, sites=length, conditions=conditions))
-            for i in range(batch)
-        ]
-        runtime.step(1)  # the slots join
-        for chunk in range(sites // _CHUNK):
-            found.reset()
-            start = time.thread_time()
-            runtime.step(_CHUNK)
-            whole[turn, chunk] = time.thread_time() - start
-            counts[turn, chunk] = found.ticks
-        for slot in slots:
-            runtime.close(slot)
+    requests = [
+        SlotRequest(seed=1, item=item, sites=length, conditions=conditions) for item in range(batch)
+    ]
+    whole = np.array([[took for took, _ in _turn(runtime, requests, sites)] for _ in range(_TURNS)])
+    names, found = labels(running), Counts(running)
+    counts = np.array(
+        [[ticks for _, ticks in _turn(runtime, requests, sites, found)] for _ in range(_TURNS)]
+    )
     microseconds = counts.min(0).sum(0) / rate() * 1e6 / sites
     ran = (counts[0] > 0).sum(0) * _CHUNK / sites
     kinds: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
@@ -91,6 +82,22 @@ def profile(model: Model, batch: int, sites: int) -> Profile:
     rest = elapsed - sum(share.microseconds for share in shares)
     shares.append(Share("the rest: between operations, and in Python", 1, rest))
     return Profile(model.name, batch, sites, elapsed, shares)
+
+
+def _turn(
+    runtime: Runtime, requests: Sequence[SlotRequest], sites: int, counts: Counts | None = None
+) -> Iterator[tuple[float, Any]]:
+    """Draw the items, a few sites at a time: seconds of them, and ticks where they are counted."""
+    slots = [runtime.open(request) for request in requests]
+    runtime.step(1)  # the slots join
+    for _ in range(sites // _CHUNK):
+        if counts is not None:
+            counts.reset()
+        start = time.thread_time()
+        runtime.step(_CHUNK)
+        yield time.thread_time() - start, None if counts is None else counts.ticks.copy()
+    for slot in slots:
+        runtime.close(slot)
 
 
 def profile_table(found: Profile) -> Table:

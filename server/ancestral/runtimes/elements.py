@@ -37,13 +37,16 @@ class Elements:
         self.dtype, self.device, self._codes_dtype = dtype, device, codes
         self.n = 0
         self.ranks: list[int] = [0] * slots
-        self._arena = torch.zeros((slots, program.size), dtype=dtype, device=device)
+        self._arena = self._new_arena(slots, program.size)
         for value, at in program.literals.items():
             self._arena[:, at] = value
         self._params = torch.from_numpy(program.params).to(device)
         self._codes = torch.from_numpy(program.codes).to(device)
         self._place(slice(None), [p for p in program.placed if not p.fixed.item], ())
         self._due = self._plan()
+
+    def _new_arena(self, slots: int, size: int) -> Tensor:
+        return torch.zeros((slots, size), dtype=self.dtype, device=self.device)
 
     def step(self, draw: Draw) -> None:
         """One site of every running slot: slots at one rank together."""

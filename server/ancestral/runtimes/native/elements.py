@@ -54,6 +54,9 @@ class NativeElements(Elements):
     def weights(self) -> list[Tensor]:
         return super().weights + weights_of(self.program, self.graph, self._type).tensors
 
+    def _new_arena(self, slots: int, size: int) -> Tensor:
+        return torch.from_numpy(zeros((slots, size), self._type))
+
     def _plan(self) -> Any:
         """The table of operations, in place of functions."""
         low = ElementLowering(self.program, weights_of(self.program, self.graph, self._type),

@@ -50,6 +50,19 @@ def store(b: ir.IRBuilder, value: ir.Value, address: ir.Value) -> None:
     b.store(value, at(b, address, of), align=_alignment(of))
 
 
+def store_first(b: ir.IRBuilder, value: ir.Value, address: ir.Value, count: ir.Value) -> None:
+    """The first `count` lanes alone."""
+    of, lanes = value.type, value.type.count
+    ascending = ir.Constant(ir.VectorType(INT, lanes), list(range(lanes)))
+    within = b.icmp_signed("<", ascending, splat(b, count, lanes))
+    pointer, word = of.as_pointer(), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [of, pointer, word, within.type])
+    name = f"llvm.masked.store.v{lanes}f{8 * size_of(of.element)}.p0"
+    function = cgutils.get_or_insert_function(b.module, kind, name)
+    alignment = ir.Constant(word, _alignment(of))
+    b.call(function, [value, b.inttoptr(address, pointer), alignment, within])
+
+
 def _alignment(of: ir.Type) -> int:
     """Bytes of an element, whole numbers included."""
     element = of.element if isinstance(of, ir.VectorType) else of

@@ -10,6 +10,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ancestral.runtimes.native.code import lanes
+from ancestral.runtimes.native.code.lanes import LANES
 
 
 @intrinsic
@@ -43,15 +44,45 @@ def move(context: Any, like: Any, x: Any, first: Any, out: Any, place: Any, coun
 
     def codegen(_: Any, b: ir.IRBuilder, signature: Any, args: Any) -> Any:
         of = lanes.element(signature.args[0])
-        size = lanes.number(b, lanes.size_of(of))
-        source, target = (b.add(args[i], b.mul(args[i + 1], size)) for i in (1, 3))
-        byte = ir.IntType(8)
-        cgutils.raw_memcpy(
-            b, lanes.at(b, target, byte), lanes.at(b, source, byte), args[5], lanes.size_of(of)
-        )
+        source, target = _places(b, of, args)
+        whole = b.sdiv(args[5], lanes.number(b, LANES))
+        _vectors(b, of, source, target, whole)
+        left = b.srem(args[5], lanes.number(b, LANES))
+        with b.if_then(b.icmp_signed("!=", left, lanes.number(b, 0))):
+            behind = b.mul(whole, lanes.number(b, LANES * lanes.size_of(of)))
+            values = lanes.load(b, b.add(source, behind), lanes.vector(of))
+            lanes.store_first(b, values, b.add(target, behind), left)
         return _.get_dummy_value()
 
     return types.void(like, *[types.int64] * 5), codegen
+
+
+@intrinsic
+def move_over(context: Any, like: Any, x: Any, first: Any, out: Any, place: Any, count: Any) -> Any:
+    """The same where what lies behind is to be written later: whole vectors."""
+
+    def codegen(_: Any, b: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        of = lanes.element(signature.args[0])
+        source, target = _places(b, of, args)
+        size = lanes.number(b, LANES)
+        _vectors(b, of, source, target, b.sdiv(b.add(args[5], lanes.number(b, LANES - 1)), size))
+        return _.get_dummy_value()
+
+    return types.void(like, *[types.int64] * 5), codegen
+
+
+def _places(b: ir.IRBuilder, of: ir.Type, args: Any) -> tuple[ir.Value, ir.Value]:
+    size = lanes.number(b, lanes.size_of(of))
+    return b.add(args[1], b.mul(args[2], size)), b.add(args[3], b.mul(args[4], size))
+
+
+def _vectors(
+    b: ir.IRBuilder, of: ir.Type, source: ir.Value, target: ir.Value, count: ir.Value
+) -> None:
+    wide = lanes.number(b, LANES * lanes.size_of(of))
+    with cgutils.for_range(b, count) as loop:
+        at = b.mul(loop.index, wide)
+        lanes.store(b, lanes.load(b, b.add(source, at), lanes.vector(of)), b.add(target, at))
 
 
 @intrinsic

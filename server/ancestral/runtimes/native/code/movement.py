@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from numba import njit
 
-from ancestral.runtimes.native.code.memory import integer, load, move, store
+from ancestral.runtimes.native.code.memory import integer, load, move, move_over, store
 
 
 @njit
@@ -38,7 +38,7 @@ def gather_rows(like, elements, out, stride, first, rows, extra):
             start = integer(base, (first + r) * size + k)
             place = k * width
             if run:
-                move(like, elements, start + integer(off, 0), out, place, width)
+                move_over(like, elements, start + integer(off, 0), out, place, width)
             else:
                 for p in range(width):
                     store(like, out, place + p, load(like, elements, start + integer(off, p)))
