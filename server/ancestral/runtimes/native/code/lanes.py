@@ -101,12 +101,15 @@ def fma(b: ir.IRBuilder, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
     return intrinsic_call(b, "llvm.fma", x, y, z)
 
 
-def prefetch(b: ir.IRBuilder, address: ir.Value) -> None:
+FIRST, SECOND = 3, 2  # levels of the cache, as LLVM numbers them
+
+
+def prefetch(b: ir.IRBuilder, address: ir.Value, level: int = FIRST) -> None:
     """Ask for the cache line at an address, which need not be one's own."""
     pointer, word = ir.IntType(8).as_pointer(), ir.IntType(32)
     kind = ir.FunctionType(ir.VoidType(), [pointer, word, word, word])
     function = cgutils.get_or_insert_function(b.module, kind, "llvm.prefetch.p0")
-    read, near, data = (ir.Constant(word, i) for i in (0, 3, 1))
+    read, near, data = (ir.Constant(word, i) for i in (0, level, 1))
     b.call(function, [b.inttoptr(address, pointer), read, near, data])
 
 

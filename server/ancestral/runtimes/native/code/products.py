@@ -25,6 +25,8 @@ from ancestral.runtimes.native.code.narrow import MOST, pack_narrow
 
 LINE = 64  # bytes of a cache line
 _AHEAD = 2048  # bytes
+_LARGE = 2**15  # bytes of a tile's weights from which they are expected to come from far off,
+_FAR = 6144  # and are asked for into the second level so many bytes before that
 BLOCK = 8  # rows of the largest tiles
 SEGMENT = 3  # integers of a segment: address of the first row, bytes from row to row, elements
 
@@ -156,6 +158,7 @@ class _Ahead:
         self.share = b.sdiv(lanes.number(b, size), blocks)
         self._second = b.select(single, lanes.number(b, LINE), lanes.number(b, 0))
         self._size = size
+        self._far = b.and_(single, b.icmp_signed(">=", b.load(own), lanes.number(b, _LARGE)))
         self._place = cgutils.alloca_once_value(b, b.add(weights, distance))
 
     def start(self, b: ir.IRBuilder) -> ir.Value:
@@ -168,6 +171,9 @@ class _Ahead:
         lanes.prefetch(b, at)
         if self._size > LINE:
             lanes.prefetch(b, b.add(at, self._second))
+        with b.if_then(self._far):
+            for line in range(0, min(self._size, 2 * LINE), LINE):
+                lanes.prefetch(b, b.add(at, lanes.number(b, _FAR + line)), lanes.SECOND)
 
     def end(self, b: ir.IRBuilder, start: ir.Value, length: ir.Value) -> None:
         b.store(b.add(start, b.mul(length, self.share)), self._place)
