@@ -29,6 +29,17 @@ def test_a_running_job_and_its_end(server: Server) -> None:
     assert server.client.delete(f"/jobs/{job}").status_code == 200
 
 
+def test_a_job_is_paused_over_http(server: Server) -> None:
+    job = server.post("/sample", {**LONG, "seed": 3}, prefer="respond-async").json()["id"]
+    assert server.client.post(f"/jobs/{job}/pause").json()["paused"] is True
+    assert server.client.post(f"/jobs/{job}/unpause").json()["paused"] is False
+    server.client.delete(f"/jobs/{job}")
+    assert server.client.post("/jobs/nobody/pause").status_code == 404
+    body = {"model": "tiny-made", "inputs": [[0, 1, 0, 1, 0, 1]]}
+    scored = server.post("/log_prob", body, prefer="respond-async").json()["id"]
+    assert server.client.post(f"/jobs/{scored}/pause").status_code == 422
+
+
 def test_events_resume_after_the_last_one_seen(server: Server) -> None:
     body = {"model": "tiny-gpt", "seed": 1}
     server.client.put("/sample/evented", json=body)

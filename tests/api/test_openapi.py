@@ -40,6 +40,7 @@ def test_every_operation_is_described(document: dict[str, Any]) -> None:
     assert {path for path, _, _ in operations} == {
         "/embed", "/log_prob", "/sample", "/sample/{id}", "/batches",
         "/jobs/{id}", "/jobs/{id}/events", "/jobs/{id}/result",
+            "/jobs/{id}/pause", "/jobs/{id}/unpause",
         "/models", "/models/{name}", "/models/{name}/load", "/models/{name}/unload", "/tokens",
         "/v2", "/v2/health/live", "/v2/health/ready", "/v2/models/{name}",
         "/v2/models/{name}/ready", "/v2/models/{name}/infer",

@@ -79,6 +79,24 @@ def test_cancel_stops_the_work(server: Server) -> None:
         assert generate(socket, model="tiny-made").types[-1] == "done"
 
 
+def test_a_paused_job_draws_nothing_until_it_goes_on(server: Server) -> None:
+    with server.socket() as socket:
+        send(socket, type="generate", **LONG)
+        job = receive(socket, ("started",)).message("started")["job"]
+        send(socket, type="pause", job=job)
+        assert receive(socket, ("paused",)).message("paused") == {"type": "paused", "job": job}
+        assert server.client.get(f"/jobs/{job}").json()["paused"] is True
+        stopped = server.standstill()
+        assert server.metric("ancestral_slots_in_use") == 0
+        assert generate(socket, model="tiny-made").types[-1] == "done"
+        assert server.client.get(f"/jobs/{job}").json()["state"] == "running"
+        send(socket, type="unpause", job=job)
+        last = receive(socket, ("done",))
+        assert last.types[-1] == "done"
+        assert "unpaused" in last.types
+        assert server.metric("ancestral_sites_generated_total") > stopped
+
+
 @pytest.mark.parametrize("politely", [True, False])
 def test_a_closed_socket_stops_the_work(server: Server, politely: bool) -> None:
     with server.socket() as socket:

@@ -85,4 +85,4 @@ def test_finished_jobs_expire(queue: MemoryQueue, clock: Clock) -> None:
     with pytest.raises(JobUnknown):
         run(queue.status("a"))
     assert run(queue.status("b")).state is State.QUEUED
-    assert queue.canceled(["a"]) == {"a"}  # whoever still works for it may stop
+    assert queue.asked(["a"]).canceled == {"a"}  # whoever still works for it may stop

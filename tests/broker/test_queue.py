@@ -197,9 +197,9 @@ def test_cancelling_before_during_and_after(broker: Broker) -> None:
     assert broker.status("waits").state is State.CANCELED
     assert broker.names() == ["runs"]
     worker = broker.worker()
-    assert worker.canceled(["runs"]) == set()
+    assert worker.asked(["runs"]).canceled == set()
     assert broker.run(broker.queue.cancel("runs"))
-    assert worker.canceled(["runs", "waits"]) == {"runs", "waits"}
+    assert worker.asked(["runs", "waits"]).canceled == {"runs", "waits"}
     assert broker.status("runs").state is State.QUEUED  # the worker has the last word
     assert broker.status("runs").cancel_requested
     broker.publish(Publication("runs", 1, "canceled", {}))
@@ -230,7 +230,7 @@ def test_finished_jobs_expire(broker: Broker) -> None:
     with pytest.raises(JobUnknown):
         broker.status("a")
     assert broker.status("b").state is State.QUEUED
-    assert broker.worker().canceled(["a"]) == {"a"}  # whoever still works for it may stop
+    assert broker.worker().asked(["a"]).canceled == {"a"}  # whoever still works for it may stop
 
 
 def test_how_many_wait_before_a_job(broker: Broker) -> None:
@@ -259,6 +259,38 @@ def test_a_busy_worker_hears_of_jobs_that_come(broker: Broker) -> None:
     assert not hears("n/1")
     broker.names()
     assert not hears("m/1")
+
+
+def test_a_job_pauses_and_goes_on(broker: Broker) -> None:
+    broker.submit(job("runs"), job("other"))
+    broker.names()
+    worker = broker.worker()
+    assert broker.run(broker.queue.pause("runs", True))
+    assert broker.status("runs").paused
+    assert worker.asked(["runs", "other"]).paused == {"runs"}
+    assert worker.asked(["runs"]).canceled == set()
+    assert broker.run(broker.queue.pause("runs", False))
+    assert worker.asked(["runs"]).paused == set()
+    assert not broker.status("runs").paused
+
+
+def test_a_pause_that_nobody_takes_back_ends_by_itself(broker: Broker) -> None:
+    broker.submit(job("a"))
+    broker.run(broker.queue.pause("a", True))
+    (delivery,) = broker.pull()  # it waits for its worker as others do
+    assert broker.worker().asked([delivery.job.id]).paused == {"a"}
+    time.sleep(1.1 * TTL)
+    assert broker.worker().asked(["a"]).paused == set()
+
+
+def test_what_has_ended_or_never_was_does_not_pause(broker: Broker) -> None:
+    broker.submit(job("a"))
+    broker.names()
+    broker.end("a")
+    assert broker.run(broker.queue.pause("a", True)) is False
+    assert not broker.status("a").paused
+    with pytest.raises(JobUnknown):
+        broker.run(broker.queue.pause("nobody", True))
 
 
 def test_how_long_the_oldest_has_waited(broker: Broker) -> None:

@@ -207,6 +207,35 @@ def test_nobody_waits_for_a_slice_where_all_slots_are_taken(
     assert max(batch.slices) == 50
 
 
+def test_a_paused_job_gives_its_slots_and_goes_on_where_it_was(
+    wavenet: Model, metrics: WorkerMetrics
+) -> None:
+    batch = Timed(wavenet, metrics, slots=2)
+    held, other = (sample_job(wavenet, sites=150, seed=seed) for seed in (1, 2))
+    batch.admit(delivered(held))
+    batch.turn(0.05)
+    batch.turn(0.05)
+    batch.pause([held.id])
+    assert (batch.slots_in_use, batch.busy, batch.active) == (0, True, False)
+    assert batch.room == 2
+    before = batch.take()
+    assert sum(p.data["count"] for p in before if p.event == "output") == sum(batch.slices)
+    batch.turn(0.05)
+    assert batch.take() == []
+    batch.admit(delivered(other))
+    found = before
+    while batch.active:
+        batch.turn(0.05)
+        found += batch.take()
+    assert events(other, found)[-1] == "done"
+    batch.pause([])
+    assert batch.active
+    found += run(batch)
+    alone = wavenet.sample(1, seed=1, sites=150, condition={"label": 1})
+    np.testing.assert_array_equal(values_of(wavenet, of(held, found)), alone.items[0])
+    assert of(held, found)[-1].data["items"][0]["log_prob"] == pytest.approx(alone.log_prob[0])
+
+
 class Faulty:
     """A runtime whose step raises as soon as one seed has reached a site."""
 

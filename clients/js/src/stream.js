@@ -39,6 +39,7 @@ export class Stream {
   #gate = null; // a promise and its resolve, while paused
   #ledger = null;
   #read = false;
+  #told = Promise.resolve(); // what the server was told last
 
   constructor(client, job, body, { format, progress, signal }) {
     this.job = job;
@@ -54,18 +55,30 @@ export class Stream {
     return this.#gate !== null;
   }
 
-  /** Stops the frames until `resume`. The server goes on with the job and keeps what it draws. */
+  /**
+   * Stops the frames until `resume`, and the drawing: the job's slots go to others meanwhile. After
+   * some minutes the server goes on by itself, and keeps what it draws.
+   */
   pause() {
     if (this.paused || this.done !== null) return;
     let open;
     const promise = new Promise((resolve) => (open = resolve));
     this.#gate = { promise, open };
     this.#inbox?.fail(new Paused());
+    this.#tell("pause");
   }
 
   resume() {
-    this.#gate?.open();
+    if (!this.paused) return;
+    this.#gate.open();
     this.#gate = null;
+    this.#tell("unpause");
+  }
+
+  /** Says so to the server, one thing after the other; where it is away, frames alone stop. */
+  #tell(what) {
+    const say = () => this.#client.once("POST", `/jobs/${this.job}/${what}`).catch(() => {});
+    this.#told = this.#told.then(say);
   }
 
   async *[Symbol.asyncIterator]() {

@@ -136,6 +136,14 @@ class Stream:
         """An item as far as it has arrived, in its own shape; the rest is zero."""
         return self._stream.item(index)
 
+    def pause(self) -> None:
+        """Draw no more for now; see AsyncStream."""
+        self._loop.run(self._stream.pause())
+
+    def resume(self) -> None:
+        """Go on where it was."""
+        self._loop.run(self._stream.resume())
+
     def __iter__(self) -> Generator[Chunk, None, None]:
         return _pull(self._loop, aiter(self._stream))
 

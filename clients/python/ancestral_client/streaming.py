@@ -116,6 +116,17 @@ class AsyncStream:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
+    async def pause(self) -> None:
+        """Draw no more for now: the job's slots go to others; what was drawn still arrives.
+
+        It goes on by itself after some minutes. Raises NotFound before the job is made.
+        """
+        await self._http.request("POST", f"/jobs/{self.job}/pause")
+
+    async def resume(self) -> None:
+        """Go on where it was."""
+        await self._http.request("POST", f"/jobs/{self.job}/unpause")
+
     async def aclose(self) -> None:
         """End the job, unless it has ended."""
         chunks = None if self._chunks is None else self._chunks()

@@ -44,6 +44,13 @@ class Cancel(Body):
     job: Identity
 
 
+class Pause(Body):
+    """Draw no more of a job for now, or go on."""
+
+    type: Literal["pause", "unpause"]
+    job: Identity
+
+
 class Resume(Body):
     """Attach to a job, from site `next[i]` of item i on."""
 
@@ -55,7 +62,7 @@ class Resume(Body):
     progress: bool = False
 
 
-Command = Generate | Cancel | Resume
+Command = Generate | Cancel | Pause | Resume
 _COMMAND: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminator="type")])
 
 
@@ -163,7 +170,7 @@ class Connection:
             raise Problem.of_field("message", f"is not JSON: {error}", 400) from error
         if not isinstance(document, dict):
             raise Problem.of_field("message", "is not a JSON object", 400)
-        kinds = ("generate", "cancel", "resume")
+        kinds = ("generate", "cancel", "pause", "unpause", "resume")
         if document.get("type") not in kinds:
             detail = f"{document.get('type')!r:.50} is unknown; {', '.join(kinds)} are known"
             raise Problem.of_field("type", detail, 400)
@@ -175,6 +182,10 @@ class Connection:
     def refuse(self, problem: Problem, message: str | bytes = "") -> str:
         """The `error` message for something that did not become a job; echoes `ref` and `job`."""
         return json.dumps({"type": "error", **_echo(message), "error": problem.document()})
+
+    def paused(self, command: Pause) -> str:
+        """The answer to a pause, or to its end."""
+        return json.dumps({"type": f"{command.type}d", "job": command.job})
 
     def require_room(self) -> None:
         """Raise a problem where the socket carries as many jobs as it may."""

@@ -8,12 +8,13 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from ancestral.api.accept import preferred
+from ancestral.api.answers import EmbedAnswer
 from ancestral.api.following import ClientGone, everything, while_connected
 from ancestral.api.inputs import FILE_TYPES, Ask, read_ask
 from ancestral.api.log_prob import checked_items
 from ancestral.api.results import JSON, NPY, embedded, embeddings
 from ancestral.api.routes import PROBLEMS, accepted, asynchronous, gone
-from ancestral.api.schemas import EmbedAnswer, EmbedBody, EmbedOptions
+from ancestral.api.schemas import EmbedBody, EmbedOptions
 from ancestral.api.services import Services, new_id, services_of
 from ancestral.broker import Job
 from ancestral.engine.request import ScoreRequest, pack_items

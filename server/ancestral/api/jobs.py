@@ -9,13 +9,13 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from ancestral.api.accept import preferred
+from ancestral.api.answers import EmbedAnswer, JobAnswer, LogProbAnswer, SampleAnswer
 from ancestral.api.events import cursor_of, events
 from ancestral.api.following import raise_if_failed
 from ancestral.api.problems import Problem
 from ancestral.api.results import SSE, offered, require_one, scored
 from ancestral.api.routes import EVENT, PROBLEMS
 from ancestral.api.sample import deliver
-from ancestral.api.schemas import EmbedAnswer, JobAnswer, LogProbAnswer, SampleAnswer
 from ancestral.api.services import services_of
 from ancestral.broker import Status
 
@@ -55,6 +55,7 @@ def standing(status: Status) -> dict[str, Any]:
         "progress": dict(status.progress),
         "submitted": status.job.submitted,
         "cancel_requested": status.cancel_requested,
+        "paused": status.paused,
         "attempt": status.attempt,
     }
     if status.error is not None:
@@ -106,4 +107,31 @@ async def cancel_job(id: str, request: Request) -> JSONResponse:
     services = services_of(request)
     await services.job(id)
     await services.queue.cancel(id)
+    return JSONResponse(standing(await services.job(id)))
+
+
+@router.post(
+    "/{id}/pause",
+    summary="Pause a sampling job",
+    description="Its slots are free within one chunk. It goes on by itself when the time is over "
+    "for which finished jobs are kept.",
+    responses={200: {"model": JobAnswer}, **_FEW},
+)
+async def pause_job(id: str, request: Request) -> JSONResponse:
+    return await _pause(id, request, True)
+
+
+@router.post(
+    "/{id}/unpause",
+    summary="Let a paused job go on",
+    description="At the site where it was, with the same noise.",
+    responses={200: {"model": JobAnswer}, **_FEW},
+)
+async def unpause_job(id: str, request: Request) -> JSONResponse:
+    return await _pause(id, request, False)
+
+
+async def _pause(id: str, request: Request, on: bool) -> JSONResponse:
+    services = services_of(request)
+    await services.pause(id, on)
     return JSONResponse(standing(await services.job(id)))

@@ -9,12 +9,13 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from ancestral.api.accept import preferred
+from ancestral.api.answers import LogProbAnswer
 from ancestral.api.following import ClientGone, everything, while_connected
 from ancestral.api.inputs import Ask, read_ask, read_conditions, read_item, rows_of
 from ancestral.api.problems import Problem
 from ancestral.api.results import JSON, PNG, item_maps, scored
 from ancestral.api.routes import PROBLEMS, accepted, asynchronous, gone
-from ancestral.api.schemas import ItemOptions, LogProbAnswer, LogProbBody, LogProbOptions
+from ancestral.api.schemas import ItemOptions, LogProbBody, LogProbOptions
 from ancestral.api.services import Services, new_id, services_of
 from ancestral.broker import Job
 from ancestral.engine.request import ScoreRequest, check_condition, check_order, pack_items

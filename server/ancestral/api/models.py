@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 
+from ancestral.api.answers import ModelAnswer, ModelList
 from ancestral.api.catalogue import describe, label_of, report_of
 from ancestral.api.control import obeyed
 from ancestral.api.problems import Problem
 from ancestral.api.routes import PROBLEMS
-from ancestral.api.schemas import ModelAnswer, ModelList
 from ancestral.api.services import Services, services_of
 from ancestral.api.visits import require_admin
 from ancestral.store import Manifest

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
-from ancestral.api.schemas import ProblemDocument
+from ancestral.api.answers import ProblemDocument
 
 _DESCRIPTIONS = {
     400: "the body does not parse",

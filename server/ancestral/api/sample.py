@@ -11,6 +11,7 @@ from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from ancestral.api.accept import preferred
+from ancestral.api.answers import SampleAnswer
 from ancestral.api.events import cursor_of, events
 from ancestral.api.following import (
     WAIT_SECONDS,
@@ -38,7 +39,7 @@ from ancestral.api.results import (
     to_pcm,
 )
 from ancestral.api.routes import EVENT, PROBLEMS, accepted, asynchronous, gone
-from ancestral.api.schemas import SampleAnswer, SampleBody
+from ancestral.api.schemas import SampleBody
 from ancestral.api.services import Services, services_of
 from ancestral.broker import Entry, Job, Queue
 from ancestral.store import Manifest

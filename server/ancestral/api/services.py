@@ -134,6 +134,13 @@ class Services:
             raise JobUnknown(identity)
         return status
 
+    async def pause(self, identity: str, on: bool) -> None:
+        """Pause a sampling job of this visitor, or let it go on; nothing where it has ended."""
+        status = await self.job(identity)
+        if status.job.lane != "sample":
+            raise Problem.of_field("job", "is no sampling job")
+        await self.queue.pause(identity, on)
+
     def cancel_soon(self, job: str) -> None:
         """Cancel a job whose client has gone, from a task that is being cancelled itself."""
         task = asyncio.get_running_loop().create_task(cancel(self.queue, job))

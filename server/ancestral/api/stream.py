@@ -21,6 +21,7 @@ from ancestral.api.connection import (
     Cancel,
     Connection,
     Generate,
+    Pause,
     Resume,
     Stream,
 )
@@ -94,6 +95,10 @@ class _Shell:
         if isinstance(command, Cancel):
             await self._services.job(command.job)
             await self._services.queue.cancel(command.job)
+            return
+        if isinstance(command, Pause):
+            await self._services.pause(command.job, command.type == "pause")
+            await self._send(self._connection.paused(command))
             return
         await current_visit.get().spend("requests", 1)
         self._connection.require_room()

@@ -7,10 +7,10 @@ import secrets
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
+from ancestral.api.answers import TokenAnswer
 from ancestral.api.guard import token_hash
 from ancestral.api.problems import Problem
 from ancestral.api.routes import PROBLEMS
-from ancestral.api.schemas import TokenAnswer
 from ancestral.api.services import services_of
 from ancestral.api.visits import current_visit
 

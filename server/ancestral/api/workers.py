@@ -7,8 +7,8 @@ from dataclasses import asdict
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
+from ancestral.api.answers import WorkerList
 from ancestral.api.routes import PROBLEMS
-from ancestral.api.schemas import WorkerList
 from ancestral.api.services import services_of
 
 router = APIRouter(tags=["models"])

@@ -18,10 +18,11 @@ from ancestral.broker.job import (
     WorkerReport,
 )
 from ancestral.broker.memory import MemoryQueue
-from ancestral.broker.queue import Delivery, Publication, Queue, WorkerQueue
+from ancestral.broker.queue import Asked, Delivery, Publication, Queue, WorkerQueue
 
 __all__ = [
     "TERMINAL",
+    "Asked",
     "BrokerUnavailable",
     "Delivery",
     "Entry",

@@ -222,6 +222,19 @@ local function cancel(keys, args)
   return 'ended'
 end
 
+-- {job}; when it goes on by itself, empty: now: 'unknown', 'over' or 'asked'
+local function pause(keys, args)
+  local state = redis.call('HGET', keys[1], 'state')
+  if not state then return 'unknown' end
+  if FINAL[state] then return 'over' end
+  if args[1] == '' then
+    redis.call('HDEL', keys[1], 'pause')
+  else
+    redis.call('HSET', keys[1], 'pause', args[1])
+  end
+  return 'asked'
+end
+
 -- {job, out}; what it says: fails a job that no worker has taken; 1 where that was so
 local function refuse(keys, args)
   local job = read(keys[1], 'state', 'attempt', 'entries')
@@ -332,6 +345,7 @@ register_freeing('let_go', let_go)
 register_freeing('touch', touch)
 register_freeing('ack', ack)
 register_freeing('cancel', cancel)
+register_freeing('pause', pause)
 register_freeing('refuse', refuse)
 register_freeing('keep', keep)
 register_freeing('unhold', unhold)

@@ -116,6 +116,7 @@ class Status:
     progress: Mapping[str, Any]
     ahead: int  # jobs that wait before it; 0 once it runs
     cancel_requested: bool
+    paused: bool = False
     error: str | None = None
     last: Entry | None = None
 

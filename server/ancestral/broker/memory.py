@@ -24,7 +24,7 @@ from ancestral.broker.job import (
     WorkerReport,
 )
 from ancestral.broker.memory_state import MemoryState
-from ancestral.broker.queue import START, Delivery, Publication, Wants
+from ancestral.broker.queue import START, Asked, Delivery, Publication, Wants
 from ancestral.broker.records import Record
 
 
@@ -66,6 +66,7 @@ class MemoryQueue(MemoryState):
                 progress=dict(record.progress),
                 ahead=self._ahead(record),
                 cancel_requested=record.cancel_requested,
+                paused=record.state not in TERMINAL and record.paused_until > self._clock(),
                 error=record.error,
                 last=record.entries[-1] if record.state in TERMINAL else None,
             )
@@ -110,6 +111,13 @@ class MemoryQueue(MemoryState):
                 self._append(record, "canceled", {})
             self._wake_worker()
             return True
+
+    async def pause(self, job: str, on: bool) -> bool:
+        with self._lock:
+            record = self._record(job)
+            record.paused_until = self._clock() + self._ttl if on else -math.inf
+            self._wake_worker()
+            return record.state not in TERMINAL
 
     async def refuse(self, model: str, why: Mapping[str, Any]) -> None:
         with self._lock:
@@ -171,13 +179,14 @@ class MemoryQueue(MemoryState):
                 if record.owner == report.worker:
                     record.until = self._clock() + self._lease
 
-    def canceled(self, jobs: Collection[str]) -> set[str]:
+    def asked(self, jobs: Collection[str]) -> Asked:
         with self._lock:
-            return {
-                job
-                for job in jobs
-                if (record := self._records.get(job)) is None or record.cancel_requested
-            }
+            known = {job: self._records.get(job) for job in jobs}
+            now = self._clock()
+            return Asked(
+                frozenset(job for job, r in known.items() if r is None or r.cancel_requested),
+                frozenset(job for job, r in known.items() if r and r.paused_until > now),
+            )
 
     def publish(self, publications: Sequence[Publication]) -> set[str]:
         refused: set[str] = set()

@@ -68,6 +68,14 @@ class Publication:
     progress: Mapping[str, Any] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What readers want of the jobs of a worker."""
+
+    canceled: frozenset[str] = frozenset()
+    paused: frozenset[str] = frozenset()
+
+
 @runtime_checkable
 class Queue(Protocol):
     """The API's side; everything is called on an event loop and nothing blocks it."""
@@ -91,6 +99,14 @@ class Queue(Protocol):
 
     async def cancel(self, job: str) -> bool:
         """Ask for its end; False where it has ended already. Raises JobUnknown."""
+        ...
+
+    async def pause(self, job: str, on: bool) -> bool:
+        """Ask that no more of it is drawn, or that it goes on; False where it has ended.
+
+        A pause ends by itself after the time for which finished jobs are kept, so that one that
+        nobody takes back holds nothing for ever. Raises JobUnknown.
+        """
         ...
 
     async def refuse(self, model: str, why: Mapping[str, Any]) -> None:
@@ -141,8 +157,8 @@ class WorkerQueue(Protocol):
         """Heartbeat: the jobs of this worker stay its own."""
         ...
 
-    def canceled(self, jobs: Collection[str]) -> set[str]:
-        """Which of these were asked to end."""
+    def asked(self, jobs: Collection[str]) -> Asked:
+        """Which of these were asked to end, and which to pause."""
         ...
 
     def publish(self, publications: Sequence[Publication]) -> set[str]:

@@ -21,6 +21,7 @@ class Record:
     state: State = State.QUEUED
     attempt: int = 0
     cancel_requested: bool = False
+    paused_until: float = -math.inf
     progress: dict[str, object] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     readers: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = field(default_factory=set)

@@ -24,7 +24,6 @@ from ancestral.broker.job import (
     Job,
     JobExists,
     JobUnknown,
-    Lane,
     QueueFull,
     State,
     Status,
@@ -32,8 +31,8 @@ from ancestral.broker.job import (
 )
 from ancestral.broker.queue import EXPIRED, START
 from ancestral.broker.records import retry_after
+from ancestral.broker.redis_backlog import Backlog
 from ancestral.broker.redis_keys import (
-    GROUP,
     HELD,
     LIBRARY,
     RING,
@@ -51,8 +50,7 @@ from ancestral.broker.redis_reader import Bell, Together
 
 ANSWER_SECONDS = 0.9  # a server that takes longer is away; asked twice, so 503 within 2 s
 LOOK_SECONDS = 1.0  # a reader that no bell wakes looks again
-LANES: tuple[Lane, ...] = ("sample", "score")
-_FIELDS = ("job", "payload", "state", "attempt", "progress", "cancel", "entry", "error")
+_FIELDS = ("job", "payload", "state", "attempt", "progress", "cancel", "pause", "entry", "error")
 
 
 class RedisQueue:
@@ -78,6 +76,7 @@ class RedisQueue:
         )
         self._bell = Bell(self._redis)
         self._together = Together(self._redis, 2 * ANSWER_SECONDS)
+        self._backlog = Backlog(self._ask)
 
     async def submit(self, job: Job) -> bool:
         with reachable():
@@ -125,7 +124,7 @@ class RedisQueue:
         return True
 
     async def _refuse_for_room(self, job: Job) -> None:
-        waiting = await self._undelivered(queue_keys(job.model, job.lane))
+        waiting = await self._backlog.undelivered(queue_keys(job.model, job.lane))
         (times,) = await self._ask(("LRANGE", ends_key(job.model, job.lane), 0, -1))
         raise self._full(waiting, times, "broker memory")
 
@@ -155,7 +154,7 @@ class RedisQueue:
             state, attempt = State(found["state"].decode()), int(found["attempt"])
             ahead = 0
             if state is State.QUEUED and attempt == 0 and found["entry"]:
-                ahead = await self._ahead(told, found["entry"])
+                ahead = await self._backlog.ahead(told, found["entry"])
         return Status(
             job=told,
             state=state,
@@ -163,6 +162,7 @@ class RedisQueue:
             progress=json.loads(found["progress"] or b"{}"),
             ahead=ahead,
             cancel_requested=found["cancel"] is not None,
+            paused=state not in TERMINAL and float(found["pause"] or 0) > self._clock(),
             error=(found["error"] or b"").decode() or None,
             last=entry_of(*last[0]) if state in TERMINAL and last else None,
         )
@@ -221,26 +221,27 @@ class RedisQueue:
                 await self._ask(("PUBLISH", WAKE, job))
             return bool(found != b"over")
 
+    async def pause(self, job: str, on: bool) -> bool:
+        with reachable():
+            until = repr(self._clock() + self._ttl) if on else ""
+            found = await self._call("pause", job_keys(job)[:1], until)
+            if found == b"unknown":
+                raise JobUnknown(job)
+            await self._ask(("PUBLISH", WAKE, job))
+            return bool(found != b"over")
+
     async def refuse(self, model: str, why: Mapping[str, Any]) -> None:
         with reachable():
-            for lane in LANES:
-                for key in queue_keys(model, lane):
-                    delivered = await self._delivered(key)
-                    (found,) = await self._ask(("XRANGE", key, f"({delivered}", "+"))
-                    for _, fields in found:
-                        await self._refuse(fields[b"job"].decode(), why)
+            for job in await self._backlog.jobs(model):
+                await self._refuse(job, why)
 
     async def waiting(self, model: str) -> int:
         with reachable():
-            return await self._undelivered(
-                [key for lane in LANES for key in queue_keys(model, lane)]
-            )
+            return await self._backlog.waiting(model)
 
     async def oldest(self, model: str) -> float:
         with reachable():
-            keys = [key for lane in LANES for key in queue_keys(model, lane)]
-            ages = await self._ask(*[function("oldest", [key]) for key in keys])
-        return float(max(ages)) / 1000
+            return await self._backlog.oldest(model)
 
     async def workers(self) -> list[WorkerReport]:
         with reachable():
@@ -262,28 +263,6 @@ class RedisQueue:
         """A job ended without a worker: its entry stays for the next worker that pulls."""
         until = self._clock() + self._ttl
         await self._ask(("ZADD", HELD[0], "XX", until, job), ("PUBLISH", RING, job))
-
-    async def _ahead(self, job: Job, entry: bytes) -> int:
-        """Jobs that wait before the one whose entry this is."""
-        keys = queue_keys(job.model, job.lane)
-        own = keys[job.priority - 1]
-        delivered = await self._delivered(own)
-        span = (f"({delivered}", f"({entry.decode()}")
-        (before,) = await self._ask(("XRANGE", own, *span))
-        return len(before) + await self._undelivered(keys[: job.priority - 1])
-
-    async def _delivered(self, key: str) -> str:
-        """Id of the last entry of a queue that a worker has taken."""
-        try:
-            (groups,) = await self._ask(("XINFO GROUPS", key))
-        except ResponseError:  # nothing was ever queued
-            return "0-0"
-        found = [group["last-delivered-id"] for group in groups if group["name"] == GROUP.encode()]
-        return str(found[0].decode()) if found else "0-0"
-
-    async def _undelivered(self, keys: Sequence[str]) -> int:
-        """Entries that no worker has taken: those of the stream less those of the group."""
-        return sum(await self._ask(*[function("undelivered", [key]) for key in keys]))
 
     async def _call(self, name: str, keys: Sequence[str], *args: Any) -> Any:
         """Call one of our functions."""

@@ -20,6 +20,7 @@ from typing import Any
 from redis import exceptions as refusals
 
 from ancestral.broker.job import PRIORITIES, BrokerUnavailable, Entry, Lane
+from ancestral.broker.queue import Publication
 
 LIBRARY = (Path(__file__).parent / "functions.lua").read_text()
 HELD = ("{held}:jobs", "{held}:bytes", "{held}:sum")
@@ -68,6 +69,12 @@ def entry_of_reply(reply: list[Any]) -> Entry:
     """An entry as a function returns it: [id, [field, value, …]]."""
     identity, flat = reply
     return entry_of(identity, dict(zip(flat[::2], flat[1::2], strict=True)))
+
+
+def fields_of(entry: Publication) -> tuple[str | bytes, ...]:
+    """An entry as the function `publish` takes it."""
+    progress = "" if entry.progress is None else json.dumps(entry.progress)
+    return entry.event, json.dumps(entry.data), entry.payload, entry.exact, progress
 
 
 def function(name: str, keys: Sequence[str], *args: Any) -> tuple[Any, ...]:

@@ -23,6 +23,7 @@ from ancestral.broker.job import TERMINAL, Job, WorkerReport
 from ancestral.broker.queue import (
     DELIVERIES,
     EXPIRED,
+    Asked,
     Delivery,
     Publication,
     Wants,
@@ -38,6 +39,7 @@ from ancestral.broker.redis_keys import (
     WAKE,
     WORKERS,
     entry_of_reply,
+    fields_of,
     job_keys,
     queue_keys,
     reachable,
@@ -166,13 +168,16 @@ class RedisWorkerQueue:
         if touch:
             self._touched = now
 
-    def canceled(self, jobs: Collection[str]) -> set[str]:
+    def asked(self, jobs: Collection[str]) -> Asked:
         with reachable(), self._redis.pipeline(transaction=False) as pipe:
             for job in jobs:
-                pipe.hmget(job_keys(job)[0], "state", "cancel")
-            replies = pipe.execute()
-        pairs = zip(jobs, replies, strict=True)
-        return {job for job, (state, flag) in pairs if state is None or flag is not None}
+                pipe.hmget(job_keys(job)[0], "state", "cancel", "pause")
+            replies = dict(zip(jobs, pipe.execute(), strict=True))
+        now = self._clock()
+        return Asked(
+            frozenset(j for j, (state, flag, _) in replies.items() if state is None or flag),
+            frozenset(j for j, (_, _, until) in replies.items() if until and float(until) > now),
+        )
 
     def publish(self, publications: Sequence[Publication]) -> set[str]:
         by_job: dict[str, list[Publication]] = {}
@@ -188,7 +193,7 @@ class RedisWorkerQueue:
         calls = []
         for job, entries in by_job.items():
             held = self._held[job]
-            flat = [part for entry in entries for part in _fields(entry)]
+            flat = [part for entry in entries for part in fields_of(entry)]
             calls.append(("publish", job_keys(job), held.attempt, held.entries + 1, *flat))
         with reachable():
             accepted = dict(zip(by_job, self._call(calls), strict=True))
@@ -291,8 +296,3 @@ class RedisWorkerQueue:
             if isinstance(reply, Exception):
                 raise reply
         return replies
-
-
-def _fields(entry: Publication) -> tuple[str | bytes, ...]:
-    progress = "" if entry.progress is None else json.dumps(entry.progress)
-    return entry.event, json.dumps(entry.data), entry.payload, entry.exact, progress

@@ -5,13 +5,9 @@ by slice), publish (frames that are due, finished jobs). While slots are free a 
 of the shortest item (`engine.pace`), and a turn ends after the slice in which a job came, ended or
 had its first output: so whoever comes waits for milliseconds, and frames still come every 50 ms.
 
-A free slot goes to the highest priority, within it to the job that holds the fewest slots, then to
-the oldest; the last eighth of the slots goes only to jobs that have none. So one request for a
-hundred items leaves room for a later one. An error fails the job it belongs to: where a step fails
-for the whole batch, each job is tried alone, and the others go on by replay.
-
-The number of slots follows from the memory that the limits allow and a slot's cost at the default
-length (`engine.footprint`). Longer items join while all together fit into that memory.
+Who gets a free slot is decided in `engine.turns`, how many there are in `engine.footprint`; longer
+items join while all together fit into the memory. An error fails the job it belongs to: where a
+step fails for the whole batch, each job is tried alone, and the others go on by replay.
 """
 
 from __future__ import annotations
@@ -23,7 +19,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ancestral.broker import Delivery, Job, Publication
+from ancestral.broker import Delivery, Publication
 from ancestral.engine.footprint import footprint
 from ancestral.engine.limits import Limits
 from ancestral.engine.metrics import WorkerMetrics
@@ -31,12 +27,12 @@ from ancestral.engine.model import Model
 from ancestral.engine.pace import Pace
 from ancestral.engine.places import Places
 from ancestral.engine.trials import errors_alone
-from ancestral.engine.work import Item, Work, failure, refusal, started
+from ancestral.engine.turns import next_job, spare_slots
+from ancestral.engine.work import Item, Work, failure, log_fault, refusal, started
 from ancestral.runtimes.base import Advance
 from ancestral.tracing import trace_job
 
 logger = logging.getLogger("ancestral.engine")
-SHARED_SLOTS = 4  # with fewer, none is kept for jobs that have none
 DUE = 0.8  # of a frame's time: what is told by then is not told a turn later
 END = 0.1  # of a turn: what is left then is not worth a slice
 
@@ -57,7 +53,7 @@ class RunningBatch:
         self._limits = replace(limits, slots=self.footprint.slots)
         allowed = min(limits.slot_bytes, limits.memory - self.footprint.weights)
         self._places = Places(model, self.footprint.slots, allowed)
-        self._spare = -(-self._limits.slots // 8) if self._limits.slots >= SHARED_SLOTS else 0
+        self._spare = spare_slots(self._limits.slots)
         self._clock, self._wall = clock, wall
         self._label = f"{model.name}/{model.version}"
         self._works: dict[str, Work] = {}
@@ -77,11 +73,16 @@ class RunningBatch:
     @property
     def room(self) -> int:
         """Jobs worth pulling: no more than could have a slot each."""
-        return max(0, self._limits.slots - len(self._works))
+        return max(0, self._limits.slots - sum(not w.paused for w in self._works.values()))
 
     @property
     def busy(self) -> bool:
         return bool(self._works)
+
+    @property
+    def active(self) -> bool:
+        """Busy, and not only with jobs that are paused."""
+        return any(not work.paused for work in self._works.values())
 
     @property
     def bytes(self) -> int:
@@ -104,7 +105,7 @@ class RunningBatch:
         try:
             work = Work(self._model, delivery, self._arrivals, self._clock())
         except Exception as error:
-            self._log(error, job)
+            log_fault(error, job)
             self._out.append(Publication(job.id, delivery.attempt, "failed", failure(error)))
             self._metrics.finished.labels(self._label, "failed").inc()
             return
@@ -114,16 +115,25 @@ class RunningBatch:
 
     def forget(self, jobs: Collection[str]) -> None:
         """Let go of jobs that another worker has taken over."""
-        for job in jobs:
-            if job in self._works:
-                self._leave(self._works[job])
+        for job in self._works.keys() & set(jobs):
+            self._leave(self._works[job])
 
     def drop(self, jobs: Collection[str]) -> None:
         """End jobs on request; their slots are free at once."""
-        for job in jobs:
-            work = self._works.get(job)
-            if work is not None:
-                self._end(work, work.publication("canceled", {}))
+        for job in self._works.keys() & set(jobs):
+            self._end(self._works[job], self._works[job].publication("canceled", {}))
+
+    def pause(self, jobs: Collection[str]) -> None:
+        """These jobs pause, all others go on: a slot is given back, and replayed for later."""
+        for work in list(self._works.values()):
+            if work.paused and work.last_output is not None:
+                work.last_output = self._clock()  # a pause is no gap between outputs
+            work.paused = work.job.id in jobs
+            if work.paused and work.running:
+                self._tell(math.inf, work)
+                for slot, item in reversed(list(work.running.items())):
+                    work.waiting.appendleft(item)
+                    self._places.close(slot)
 
     def turn(self, budget: float, stirred: Callable[[], bool] = lambda: False) -> None:
         """Admit, and step for about `budget` seconds; for less where `stirred` says that jobs came.
@@ -170,25 +180,22 @@ class RunningBatch:
 
     def report(self) -> None:
         """Bring the gauges up to date."""
-        metrics, label, running = self._metrics, self._label, len(list(self._places))
-        metrics.running.labels(label).set(running)
-        metrics.held.labels(label).set(len(self._works) - running)
-        metrics.slots_in_use.labels(label).set(len(self._places))
-        metrics.slots_total.labels(label).set(self._limits.slots)
-        metrics.cache_bytes.labels(label).set(self._places.own_bytes)
+        running = len(list(self._places))
+        self._metrics.batch(
+            self._label,
+            running=running,
+            held=len(self._works) - running,
+            slots=(len(self._places), self._limits.slots),
+            cache=self._places.own_bytes,
+        )
 
     # Admit.
 
     def _fill(self) -> None:
-        while self._places.free:
-            shared = self._places.free > self._spare
-            waiting = [
-                work for work in self._works.values()
-                if work.waiting and (shared or not work.running)
-            ]  # fmt: skip
-            if not waiting:
+        while free := self._places.free:
+            work = next_job(self._works.values(), shared=free > self._spare)
+            if work is None:
                 return
-            work = min(waiting, key=lambda w: (w.job.priority, len(w.running), w.arrival))
             sites = work.request.sites
             if not self._places.fits(sites):
                 if self._places:
@@ -204,7 +211,7 @@ class RunningBatch:
         try:
             self._places.open(work, item)
         except Exception as error:
-            self._log(error, work.job)
+            log_fault(error, work.job)
             self._fail(work, failure(error))
             return
         now = self._clock()
@@ -228,9 +235,9 @@ class RunningBatch:
 
     # Publish.
 
-    def _tell(self, before: float) -> None:
+    def _tell(self, before: float, only: Work | None = None) -> None:
         """Publish the frames of jobs whose last ones came before that, and items that ended."""
-        for work in self._places:
+        for work in self._places if only is None else (only,):
             due = work.last_output is None or work.last_output <= before
             for slot, item in list(work.running.items()):
                 if due or self._places.ended(slot):
@@ -263,16 +270,13 @@ class RunningBatch:
     def _end(self, work: Work, last: Publication) -> None:
         self._leave(work)
         self._out.append(last)
-        self._metrics.finished.labels(self._label, last.event).inc()
         now = self._wall()
-        self._metrics.whole.labels(self._label).observe(max(0.0, now - work.job.submitted))
+        self._metrics.ended(self._label, last.event, now - work.job.submitted)
         running = 0.0 if work.started is None else self._clock() - work.started
         trace_job(work.job, last.event, now, running)
 
     def _fail(self, work: Work, why: dict[str, Any]) -> None:
         self._end(work, work.publication("failed", why))
-
-    # Recover.
 
     def _recover(self, error: Exception, sites: int) -> None:
         """A step of so many sites failed: find whose fault it is, and go on with the rest.
@@ -284,8 +288,7 @@ class RunningBatch:
         suspects = list(self._places)
         self._places.anew()
         held = {work: list(work.running.values()) for work in suspects}
-        runtimes = (self._model.new_runtime(self._limits.slots) for _ in held)
-        found_of = errors_alone(held, runtimes, sites)
+        found_of = errors_alone(held, self._places.another, sites)
         nobody = not any(found_of.values())
         for work, items in held.items():
             work.running.clear()
@@ -294,8 +297,3 @@ class RunningBatch:
                 work.waiting.extendleft(reversed(items))
             else:
                 self._fail(work, failure(found))
-
-    def _log(self, error: Exception, job: Job) -> None:
-        if not isinstance(error, ValueError | TypeError):
-            ids = {"job": job.id, "request_id": job.request_id}
-            logger.error("job %s failed", job.id, exc_info=error, extra=ids)

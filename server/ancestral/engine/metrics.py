@@ -62,3 +62,18 @@ class WorkerMetrics:
             self.first_output.labels(label).observe(max(0.0, waited))
         elif gap > 0:
             self.inter_output.labels(label).observe(gap)
+
+    def batch(
+        self, label: str, *, running: int, held: int, slots: tuple[int, int], cache: int
+    ) -> None:
+        """How a running batch stands: jobs, slots in use and in all, bytes."""
+        self.running.labels(label).set(running)
+        self.held.labels(label).set(held)
+        self.slots_in_use.labels(label).set(slots[0])
+        self.slots_total.labels(label).set(slots[1])
+        self.cache_bytes.labels(label).set(cache)
+
+    def ended(self, label: str, event: str, seconds: float) -> None:
+        """A job ended so long after it was submitted."""
+        self.finished.labels(label, event).inc()
+        self.whole.labels(label).observe(max(0.0, seconds))

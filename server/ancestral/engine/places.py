@@ -19,13 +19,17 @@ class Places:
 
     def anew(self) -> None:
         """Another runtime, without sequences; what was not taken yet is drawn again."""
-        self.runtime: Runtime = self._model.new_runtime(self._slots)
+        self.runtime: Runtime = self.another()
         self._longest = 0  # sites, since the runtime was made: its caches have grown to that
         self._costs: dict[int, int] = {}  # bytes of a slot, by sites
         self._works: dict[int, Work] = {}
         self._bytes: dict[int, int] = {}
         self._left: dict[int, int] = {}  # sites to go
         self._frames = Frames()
+
+    def another(self) -> Runtime:
+        """A runtime of so many slots."""
+        return self._model.new_runtime(self._slots)
 
     def __len__(self) -> int:
         return len(self._works)
@@ -67,7 +71,7 @@ class Places:
     def fits(self, sites: int) -> bool:
         """Whether one more item of that length finds room; each slot is as large as the longest."""
         if not self._works and self._longest > max(sites, self._model.default_sites):
-            self.runtime = self._model.new_runtime(self._slots)  # what it grew by is freed
+            self.runtime = self.another()  # what it grew by is freed
             self._longest = 0
         each = self.cost(max(sites, self._longest))
         return (len(self) + 1) * each <= self.allowed

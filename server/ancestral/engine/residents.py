@@ -51,6 +51,11 @@ class Resident:
     def busy(self) -> bool:
         return self.batch.busy or self.scores.busy
 
+    @property
+    def active(self) -> bool:
+        """Busy, and not only with what is paused."""
+        return self.batch.active or self.scores.busy
+
 
 def package_loader(
     root: Path, runtime: str | None = None, weights: str | None = None, cores: int | None = None

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ancestral.engine.work import Item, Work
 from ancestral.runtimes.base import Runtime
 
 
 def errors_alone(
-    held: Mapping[Work, Sequence[Item]], new_runtime: Iterable[Runtime], sites: int
+    held: Mapping[Work, Sequence[Item]], another: Callable[[], Runtime], sites: int
 ) -> dict[Work, Exception | None]:
     """The error that each job raises when it is stepped alone, as far as the batch was to go."""
-    return {
-        work: _error(work, items, runtime, sites)
-        for (work, items), runtime in zip(held.items(), new_runtime, strict=False)
-    }
+    return {work: _error(work, items, another(), sites) for work, items in held.items()}
 
 
 def _error(work: Work, items: Sequence[Item], runtime: Runtime, sites: int) -> Exception | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -12,12 +13,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ancestral.broker import Delivery, Entry, Publication
+from ancestral.broker import Delivery, Entry, Job, Publication
 from ancestral.engine.model import Model
 from ancestral.engine.request import SampleRequest
 from ancestral.engine.sampling import bits_per_dim
 from ancestral.engine.values import drawn_values, dtype_of, to_bytes
 from ancestral.runtimes.base import Advance, SlotRequest
+
+logger = logging.getLogger("ancestral.engine")
 
 
 @dataclass(slots=True)
@@ -86,6 +89,7 @@ class Work:
         self.running: dict[int, Item] = {}  # by slot
         self.results: list[dict[str, Any]] = []
         self.told = bool(delivery.published)  # whether clients know that it has started
+        self.paused = False
         self.pulled = now
         self.started: float | None = None
         self.last_output: float | None = None
@@ -252,6 +256,13 @@ def failure(error: Exception) -> dict[str, Any]:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return {"status": 503, "title": "Out of memory", "detail": "the item does not fit now"}
     return {"status": 500, "title": "The worker failed", "detail": type(error).__name__}
+
+
+def log_fault(error: Exception, job: Job) -> None:
+    """Tell the operator of an error that is not the request's fault."""
+    if not isinstance(error, ValueError | TypeError):
+        ids = {"job": job.id, "request_id": job.request_id}
+        logger.error("job %s failed", job.id, exc_info=error, extra=ids)
 
 
 def refusal(status: int, title: str, detail: str, fields: Sequence[str] = ()) -> dict[str, Any]:

@@ -94,7 +94,7 @@ class Worker:
         self._draining.set()
         end = time.monotonic() + seconds
         while self._thread.is_alive() and time.monotonic() < end:
-            if not any(resident.busy for _, resident in self._residents) or hurry.wait(0.05):
+            if not any(resident.active for _, resident in self._residents) or hurry.wait(0.05):
                 return
 
     def close(self) -> None:
@@ -145,7 +145,7 @@ class Worker:
         self._metrics.steps.inc()
         if self._unsaid:  # the broker was away
             self._publish()
-        self._drop_canceled()
+        self._obey()
         if not self._draining.is_set():
             self._pull()
         pause = self._work()
@@ -172,16 +172,18 @@ class Worker:
             resident.batch.forget(jobs)
             resident.scores.forget(jobs)
 
-    def _drop_canceled(self) -> None:
+    def _obey(self) -> None:
+        """End and pause what readers asked to be."""
         held = [*self._quarantine.jobs]
         held += [job for _, resident in self._residents for job in resident.jobs]
         if not held:
             return
-        ended = self._queue.canceled(held)
-        self._unsaid += self._quarantine.drop(ended)
-        for _, resident in self._residents if ended else ():
-            resident.batch.drop(ended)
-            resident.scores.drop(ended)
+        asked = self._queue.asked(held)
+        self._unsaid += self._quarantine.drop(asked.canceled)
+        for _, resident in self._residents:
+            resident.batch.drop(asked.canceled)
+            resident.scores.drop(asked.canceled)
+            resident.batch.pause(asked.paused)
 
     def _pull(self) -> None:
         residents = dict(self._residents)
@@ -214,7 +216,7 @@ class Worker:
         contenders: list[Contender] = []
         due = IDLE_SECONDS
         for label, resident in residents.items():
-            if resident.batch.busy:
+            if resident.batch.active:
                 contenders.append((label, "sample"))
             if resident.scores.busy:
                 wait = resident.scores.due()
