@@ -1,4 +1,4 @@
-# make serve | test | test-slow | check | types | bench | docs | models: each does all of its own set-up.
+# make install | serve | test | test-slow | check | types | bench | docs | models: each does all of its own set-up.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,10 +10,13 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
 
 MAKEFLAGS += --no-print-directory
 TYPESCRIPT := clients/js/node_modules/.stamp
-.PHONY: serve test test-slow check types bench docs models clean
+.PHONY: install serve test test-slow check types bench docs models clean
 
-serve: $(VENV)/.stamp-serve
-	@echo "Ancestral: http://$(HOST):$(PORT)/"
+# All that the tutorials need; then: . .venv/bin/activate
+install: $(VENV)/.stamp-install
+
+serve: $(VENV)/.stamp-install
+	@echo "Ancestral starts at http://$(HOST):$(PORT)/ …"
 	@$(BIN)/ancestral serve --models models_store --host $(HOST) --port $(PORT)
 
 test: $(VENV)/.stamp-dev $(VENV)/.stamp-system $(TYPESCRIPT)
@@ -31,7 +34,7 @@ check: $(VENV)/.stamp-dev
 types: $(TYPESCRIPT)
 	@cd clients/js && node node_modules/typescript/bin/tsc
 
-bench: $(VENV)/.stamp-serve
+bench: $(VENV)/.stamp-install
 	@$(BIN)/ancestral bench --models models_store
 
 # The guide into site/, which `make serve` then shows at /docs/guide.
@@ -47,15 +50,15 @@ models: $(VENV)/.stamp-dev
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.stamp-serve: pyproject.toml constraints.txt | $(BIN)/python
-	@echo "Installing ancestral into $(VENV) …"
-	@$(PIP) -e .
+$(VENV)/.stamp-install: pyproject.toml clients/python/pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing ancestral into $(VENV): PyTorch and what it needs, over a gigabyte; some minutes …"
+	@$(PIP) -e ".[embedded]" -e "clients/python[progress,sklearn]"
 	@touch $@
 
 $(VENV)/.stamp-dev: pyproject.toml clients/python/pyproject.toml constraints.txt | $(BIN)/python
-	@echo "Installing ancestral with its test tools into $(VENV) …"
+	@echo "Installing ancestral with its test tools into $(VENV): over a gigabyte; some minutes …"
 	@$(PIP) -e ".[dev]" -e "clients/python[progress,sklearn]"
-	@touch $@ $(VENV)/.stamp-serve
+	@touch $@ $(VENV)/.stamp-install
 
 # A browser for the page's test; without one that test is skipped and says so.
 $(VENV)/.stamp-system: | $(BIN)/python

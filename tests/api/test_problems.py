@@ -3,9 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 from pydantic import BaseModel, ValidationError
 
-from ancestral.api.problems import Problem, field_of, of_error, of_full_queue
+from ancestral.api.problems import Problem, field_of, install, of_error, of_full_queue
+from ancestral.api.schemas import SampleBody
 from ancestral.broker import JobExists, JobUnknown, QueueFull
 from ancestral.store import PackageError
 
@@ -41,6 +44,26 @@ def test_validation_names_every_field() -> None:
     problem = of_error(found.value)
     assert [field for field, _ in problem.errors] == ["a[1].b", "a[2].b"]
     assert problem.status == 422
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"model": "a", "n": 3}, ("n", "there is no such field here")),
+        ("model=a", ("body", "a JSON object is expected, as Content-Type: application/json")),
+    ],
+)
+def test_validation_speaks_to_those_who_call(body: object, said: tuple[str, str]) -> None:
+    app = FastAPI()
+    install(app)
+
+    @app.post("/")
+    def take(body: SampleBody) -> None:
+        raise AssertionError(body)
+
+    with TestClient(app) as client:
+        answer = client.post("/", json=body).json()
+    assert [(error["field"], error["message"]) for error in answer["errors"]] == [said]
 
 
 def test_a_full_queue_says_when_to_come_back() -> None:

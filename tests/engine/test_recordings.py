@@ -76,6 +76,7 @@ def test_sampling_lasts_as_long_as_the_frames(model: Model) -> None:
         (wav(np.stack([SOUND, SOUND], 1)), "mel", "mono"),
         (b"\x89PNG\r\n\x1a\n", "mel", "NPY or WAV here, not PNG"),
         (b"rubbish", "mel", "the bytes are no"),
+        (b"", "mel", "the file is empty"),
         (wav(), "label", "no such condition; it takes mel"),
     ],
 )

@@ -115,6 +115,8 @@ def test_names_are_no_paths(package: Path, tmp_path: Path, name: str) -> None:
 def test_unknown_names_and_versions(package: Path, tmp_path: Path) -> None:
     with pytest.raises(PackageError, match="no model 'other'; there are: tiny"):
         find("other", tmp_path)
+    with pytest.raises(PackageError, match="no model 'tinny'; perhaps 'tiny'; there are: tiny"):
+        find("tinny", tmp_path)
     with pytest.raises(PackageError, match="no version 4; there are: 1"):
         find("tiny", tmp_path, 4)
     with pytest.raises(PackageError, match="no such folder"):

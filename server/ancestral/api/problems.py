@@ -24,6 +24,10 @@ _KINDS = {"File", "list[any]"}  # what pydantic calls the members of a union
 _TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}  # RFC 9110's; Python's vary
 AGAIN_SECONDS = "5"  # after which to come back, where a worker could not do it now
 _LONGEST = 300  # characters of a message
+_PLAINLY = {  # pydantic's kinds of errors, where its words say little to those who call a server
+    "extra_forbidden": "there is no such field here",
+    "model_attributes_type": "a JSON object is expected, as Content-Type: application/json",
+}
 
 
 class Problem(Exception):
@@ -130,7 +134,8 @@ def of_validation(error: ValidationError | RequestValidationError) -> Problem:
             status = 400
             errors.append(("body", f"is not JSON: {found.get('ctx', {}).get('error', '')}"))
             continue
-        errors.append((field_of(found["loc"]), str(found["msg"]).removeprefix("Value error, ")))
+        message = _PLAINLY.get(found["type"]) or str(found["msg"]).removeprefix("Value error, ")
+        errors.append((field_of(found["loc"]), message))
     detail = "; ".join(f"{field}: {message}" for field, message in errors)
     return Problem(status, _title(status), detail, errors)
 
@@ -147,7 +152,8 @@ def field_of(location: Sequence[int | str]) -> str:
 
 def _said(text: str) -> str:
     """A part of an answer: bounded, and with nothing that UTF-8 cannot hold."""
-    return text[:_LONGEST].encode(errors="replace").decode()
+    whole = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    return whole.encode(errors="replace").decode()
 
 
 def _title(status: int) -> str:

@@ -186,6 +186,8 @@ class Residents:
             self._loads.drop(load)
             return self._refuse(load)
         self._make_room(need)
+        waiting = len(list(self._loads)) - 1
+        logger.info("loading %s (%d more wait)", load.label, waiting)
         self._loads.begin(load)
         return []
 

@@ -55,6 +55,8 @@ def media_type(body: bytes, content_type: str | None) -> str:
         found = "json" if body[:64].lstrip()[:1] == b"[" else "unknown"
     declared = (content_type or "").partition(";")[0].strip().lower()
     if declared in ("", "application/octet-stream"):
+        if not body:
+            raise MediaError("the file is empty")
         if found == "unknown":
             raise MediaError("the bytes are no PNG, JPEG, WAV, MIDI, NPY or JSON")
         return found

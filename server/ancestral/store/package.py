@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import os
 import re
@@ -96,8 +97,10 @@ def find(name: str, root: Path, version: int | None = None) -> Path:
     folder = root / base
     versions = _versions(folder) if folder.is_dir() else []
     if not versions:
-        known = ", ".join(entry.name for entry in list_packages(root)) or "none"
-        raise PackageError(root, f"there is no model {base!r}; there are: {known}")
+        known = [entry.name for entry in list_packages(root)]
+        near = "".join(f"perhaps {n!r}; " for n in difflib.get_close_matches(base, known, n=1))
+        there = ", ".join(known) or "none"
+        raise PackageError(root, f"there is no model {base!r}; {near}there are: {there}")
     wanted = _default(folder, versions) if version is None else version
     if wanted not in versions:
         known = ", ".join(map(str, versions))
