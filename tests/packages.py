@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from ancestral.store.manifest import Manifest
-from ancestral.store.package import build, save_package
+from ancestral.store.package import build
+from ancestral.store.publish import save_package
 
 LABEL = {"name": "label", "kind": "label", "classes": 3, "prior": [0.5, 0.25, 0.25]}
 PIXELCNN = {"channels": 6, "dilations": [1, 2], "first_kernel": 3}

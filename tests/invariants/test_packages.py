@@ -11,7 +11,7 @@ import pytest
 import ancestral
 from ancestral.engine.runtimes import RuntimeKind
 from ancestral.engine.verify import verify
-from ancestral.store.package import list_packages
+from ancestral.store.versions import list_packages
 
 STORE = Path(__file__).resolve().parents[2] / "models_store"
 PACKAGES = [

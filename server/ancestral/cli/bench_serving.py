@@ -152,7 +152,7 @@ def package(
 ) -> None:
     """Write a package of published size with random weights, to be served and timed."""
     from ancestral.bench import network as random_network
-    from ancestral.store.package import save_package
+    from ancestral.store import save_package
 
     built = random_network(network)
     state = built.network.module.state_dict()

@@ -141,7 +141,7 @@ def _derive(
     batch: Dim = (Atom("batch", example[0].shape[0]),)
     view = _codes_view(codes, space, batch)
     tracer = Tracer(graph, example, view)
-    params = tracer.run()
+    params = tracer.run(view)
     if space == "flat" and params.space == "grid":
         params = tracer.copy(params, "flat")
     vectors, size, limit = _limits(params, tracer, codes)

@@ -182,3 +182,34 @@ def reshape_dims(dims: Dims, sizes: Sequence[int], columns: int) -> Dims | None:
             taken.append(atoms.pop(0))
         out.append(tuple(taken))
     return tuple(out) if not atoms else None
+
+
+def as_flat(dim: Dim) -> Dim:
+    """The dimension with its rows and columns, where it has both, merged into a flat axis."""
+    kinds = [a.kind for a in dim]
+    if "row" in kinds and "col" in kinds:
+        at = kinds.index("row")
+        merged = Atom("flat", dim[at].size * dim[at + 1].size)
+        return (*dim[:at], merged, *dim[at + 2 :])
+    return dim
+
+
+def flat_keys(keys: Ints, columns: int) -> Ints:
+    """Grid keys as raster ranks; a reach beyond the row's end stops there."""
+    out = []
+    for value in keys:
+        if abs(int(value)) >= FUTURE:
+            out.append(int(value))
+            continue
+        row, col, sub = split_key(int(value))
+        rank = row * columns + col if row >= 0 else min(row * columns + col, -1)
+        out.append(key(0, rank, sub))
+    return np.array(out, dtype=np.int64)
+
+
+def grid_key(value: int) -> int:
+    """A rank's key on the grid: what lies before this site may lie anywhere before it."""
+    if abs(value) >= FUTURE:
+        return value
+    _, rank, sub = split_key(value)
+    return key(0, rank, sub)

@@ -14,7 +14,7 @@ import torch
 
 from ancestral.compile.errors import UnsupportedOperator
 from ancestral.compile.graph import Graph, Node, Ref, operator_of, refs
-from ancestral.compile.tracer import SHAPE_ONLY
+from ancestral.compile.walk import SHAPE_ONLY
 
 Rewriting = Callable[..., Ref | tuple[Ref, ...]]
 

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ancestral.compile.errors import CausalityError, UnsupportedOperator
-from ancestral.compile.graph import Graph, Node, Ref, map_refs, operator_of, refs
+from ancestral.compile.graph import Graph, Node, Ref, operator_of
 from ancestral.compile.place import (
     FUTURE,
     NEVER,
@@ -25,110 +24,33 @@ from ancestral.compile.place import (
     Take,
     Value,
     View,
+    as_flat,
+    flat_keys,
     full,
+    grid_key,
     has,
-    key,
     payload_shape,
     reshape_dims,
-    split_key,
 )
+from ancestral.compile.walk import Rule, Walk, registrar
 
-Rule = Callable[..., Any]
 RULES: dict[str, Rule] = {}
 
-# Operators that look at their operand's shape only.
-SHAPE_ONLY = {
-    f"aten.{name}"
-    for name in (
-        "sym_size",
-        "size",
-        "sym_numel",
-        "zeros_like",
-        "ones_like",
-        "full_like",
-        "empty_like",
-        "rand_like",
-        "new_zeros",
-        "new_ones",
-        "new_full",
-        "new_empty",
-    )
-}
+rule = registrar(RULES)
 
 
-def rule(*packets: str) -> Callable[[Rule], Rule]:
-    """Register a function as the rule of the named operators."""
-
-    def register(function: Rule) -> Rule:
-        for packet in packets:
-            RULES[packet] = function
-        return function
-
-    return register
-
-
-class Tracer:
+class Tracer(Walk[View]):
     """Walks a graph once; `values` collects what will be computed, in order."""
 
+    rules = RULES
+
     def __init__(self, graph: Graph, example: Sequence[torch.Tensor], codes: View) -> None:
-        self.graph = graph
+        super().__init__(graph, example)
         self.codes = codes
         self.columns = codes.extent[1] if codes.space == "grid" else 1
         self.values: list[Value] = [codes.value]
-        self.node: Node
-        names = [n.name for n in graph.nodes]
-        self.example = graph.run(list(example), names)
         self.batch = example[0].shape[0]
-        self._unlocated: dict[str, bool] = dict.fromkeys(graph.constants, False)
-        self._unlocated.update(dict.fromkeys(graph.inputs[1:], True))
-        self.example.update(graph.constants)
-        self.example.update(zip(graph.inputs, example, strict=True))
-        self._env: dict[str, Any] = {graph.inputs[0]: codes}
         self.attention_size = (0, 0)  # queries and keys of the attention at hand
-
-    def run(self) -> View:
-        """Place every node and return the params."""
-        for node in self.graph.nodes:
-            sources = refs(node.args, tuple(node.kwargs.values()))
-            located = [name for name in sources if name in self._env]
-            if not located or node.packet in SHAPE_ONLY:
-                item = any(self._unlocated.get(name, False) for name in sources)
-                self._unlocated[node.name] = item and node.packet not in SHAPE_ONLY
-                continue
-            self.node = node
-            args = map_refs(node.args, self._resolve)
-            kwargs = {k: map_refs(v, self._resolve) for k, v in node.kwargs.items()}
-            if node.packet not in RULES:
-                raise UnsupportedOperator(node.op, node.source)
-            try:
-                self._env[node.name] = RULES[node.packet](self, *args, **kwargs)
-            except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-                reason = f"its rule does not cover this use of it ({error})"
-                raise UnsupportedOperator(node.op, node.source, reason) from error
-        result = self._env.get(self.graph.output)
-        if not isinstance(result, View):
-            raise CausalityError("the params do not depend on the data at all", [])
-        return result
-
-    def _resolve(self, ref: Ref) -> Any:
-        if ref.name in self._env:
-            return self._env[ref.name]
-        value = self.example[ref.name]
-        if not isinstance(value, torch.Tensor):
-            return value
-        return Fixed(ref.name, self._unlocated[ref.name], value)
-
-    def is_located(self, ref: Ref) -> bool:
-        """Whether a value depends on the codes."""
-        return ref.name in self._env
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of the current node's result in the example."""
-        return tuple(self.example[self.node.name].shape)
-
-    def unsupported(self, reason: str) -> UnsupportedOperator:
-        return UnsupportedOperator(self.node.op, self.node.source, reason)
 
     # ------------------------------------------------------------------ values and views
 
@@ -210,11 +132,11 @@ class Tracer:
             if view.shift != (0, 0) or view.valid != full(view.value.extent):
                 view = self.copy(view)
             rows, cols = view.extent
-            dims = tuple(_as_flat(dim) for dim in view.dims)
-            extent, ready = (1, rows * cols), _flat_keys(view.ready, self.columns)
+            dims = tuple(as_flat(dim) for dim in view.dims)
+            extent, ready = (1, rows * cols), flat_keys(view.ready, self.columns)
         else:
             dims, extent = view.dims, self.codes.extent
-            ready = np.array([_grid_key(int(k)) for k in view.ready])
+            ready = np.array([grid_key(int(k)) for k in view.ready])
         out = self.value("copy", dims, space, extent, [self.take(view)], ready, view=view)
         out.value.name = f"{out.value.name}.as.{space}.{len(self.values)}"
         return out
@@ -222,7 +144,7 @@ class Tracer:
     def to_flat(self, view: View) -> View:
         """The view with rows and columns merged into one flat axis, where it has both."""
         if view.space != "grid":
-            dims = tuple(_as_flat(dim) for dim in view.dims)
+            dims = tuple(as_flat(dim) for dim in view.dims)
             return View(
                 view.value, dims, view.extent, view.shift, view.valid, view.pmap, view.known
             )
@@ -354,33 +276,3 @@ class Tracer:
         if dims is None:
             raise self.unsupported("a reshape that tears a site axis")
         return dims
-
-
-def _as_flat(dim: Dim) -> Dim:
-    kinds = [a.kind for a in dim]
-    if "row" in kinds and "col" in kinds:
-        at = kinds.index("row")
-        merged = Atom("flat", dim[at].size * dim[at + 1].size)
-        return (*dim[:at], merged, *dim[at + 2 :])
-    return dim
-
-
-def _flat_keys(keys: Ints, columns: int) -> Ints:
-    """Grid keys as raster ranks; a reach beyond the row's end stops there."""
-    out = []
-    for value in keys:
-        if abs(int(value)) >= FUTURE:
-            out.append(int(value))
-            continue
-        row, col, sub = split_key(int(value))
-        rank = row * columns + col if row >= 0 else min(row * columns + col, -1)
-        out.append(key(0, rank, sub))
-    return np.array(out, dtype=np.int64)
-
-
-def _grid_key(value: int) -> int:
-    """A rank's key on the grid: what lies before this site may lie anywhere before it."""
-    if abs(value) >= FUTURE:
-        return value
-    _, rank, sub = split_key(value)
-    return key(0, rank, sub)

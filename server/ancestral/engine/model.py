@@ -20,7 +20,8 @@ from ancestral.runtimes.base import Sampling
 from ancestral.runtimes.embedder import chosen_layer, embed
 from ancestral.runtimes.scorer import Scorer
 from ancestral.settings import Settings
-from ancestral.store.package import find, load_package
+from ancestral.store.package import load_package
+from ancestral.store.versions import find
 
 SLOTS = 16  # running batch of a library call; further items wait their turn
 SAMPLE_SITES = 256  # sites per step where nobody watches

@@ -2,6 +2,7 @@
 
 from ancestral.store.condition import Condition
 from ancestral.store.errors import PackageError
+from ancestral.store.files import load_weights, read_manifest
 from ancestral.store.manifest import (
     Data,
     Length,
@@ -11,16 +12,9 @@ from ancestral.store.manifest import (
     Provenance,
     Reference,
 )
-from ancestral.store.package import (
-    Entry,
-    Package,
-    find,
-    list_packages,
-    load_package,
-    load_weights,
-    read_manifest,
-    save_package,
-)
+from ancestral.store.package import Package, load_package
+from ancestral.store.publish import save_package
+from ancestral.store.versions import Entry, find, list_packages
 
 __all__ = [
     "Condition",

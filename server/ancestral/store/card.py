@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ancestral.store.package import CARD
+from ancestral.store.files import CARD
 
 _LONGEST = 64 * 2**10  # bytes that are looked at
 

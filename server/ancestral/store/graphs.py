@@ -33,8 +33,9 @@ from ancestral.store.options import (
     order_of,
     split_conditions,
 )
-from ancestral.store.package import build, save_package
+from ancestral.store.package import build
 from ancestral.store.pt2 import Exported, Meta
+from ancestral.store.publish import save_package
 
 _MU_LAW_LEVELS = 1024  # more are linear
 _SECONDS = 60  # the most of a sound, unless told

@@ -20,7 +20,8 @@ from ancestral.store.checkpoint import read_checkpoint
 from ancestral.store.errors import PackageError
 from ancestral.store.layouts import Layout, LayoutError, convert, recognise
 from ancestral.store.manifest import Manifest
-from ancestral.store.package import build, save_package
+from ancestral.store.package import build
+from ancestral.store.publish import save_package
 from ancestral.store.published import LAYOUTS
 
 

@@ -1,23 +1,15 @@
-"""Model packages on disk: `NAME/VERSION/{model.json, model.safetensors, README.md}`."""
+"""Model packages: the manifest, and the network, likelihood and order that it describes."""
 
 from __future__ import annotations
 
-import difflib
 import math
-import os
-import re
-import shutil
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from ancestral import likelihoods, models
 from ancestral.compile.graph import Graph
@@ -28,13 +20,9 @@ from ancestral.models.data import ConditionSpec, DataSpec
 from ancestral.models.network import Network
 from ancestral.models.rounding import Precision, round_weights
 from ancestral.store.errors import PackageError
-from ancestral.store.graph_file import graph_text, read_graph
-from ancestral.store.manifest import NAME, GraphEnds, Manifest
-
-MANIFEST, WEIGHTS, CARD, GRAPH = "model.json", "model.safetensors", "README.md", "graph.json"
-DEFAULT = "default_version"  # a file beside the versions that pins one of them
-VERSION = re.compile("[0-9]{1,9}")
-_LARGEST_MANIFEST = 16 * 2**20  # bytes
+from ancestral.store.files import GRAPH, MANIFEST, WEIGHTS, load_weights, read_manifest
+from ancestral.store.graph_file import read_graph
+from ancestral.store.manifest import GraphEnds, Manifest
 
 
 @dataclass(frozen=True)
@@ -58,100 +46,6 @@ class Package:
             network=self.network.for_order(name),
             order=np.asarray(self.manifest.orders[name], dtype=np.int64),
         )
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One name in a store: its versions, ascending, and the one that a bare name means."""
-
-    name: str
-    versions: tuple[int, ...]
-    default: int
-
-
-def list_packages(root: Path) -> list[Entry]:
-    """All names under `root` that hold at least one version. Raises PackageError for a bad pin."""
-    if not root.is_dir():
-        raise PackageError(root, "there is no such folder of model packages")
-    names = sorted(
-        folder.name for folder in root.iterdir() if folder.is_dir() and NAME.fullmatch(folder.name)
-    )
-    entries = []
-    for name in names:
-        versions = tuple(_versions(root / name))
-        if versions:
-            entries.append(Entry(name, versions, _default(root / name, versions)))
-    return entries
-
-
-def find(name: str, root: Path, version: int | None = None) -> Path:
-    """The folder of `NAME` or `NAME/VERSION`: the version asked for, the pinned, or the highest.
-
-    Raises PackageError for an unknown name or version.
-    """
-    base, _, suffix = name.partition("/")
-    if not NAME.fullmatch(base) or (suffix and not VERSION.fullmatch(suffix)):
-        raise PackageError(root, f"{name!r} is not the name of a model")
-    if suffix:
-        version = int(suffix)
-    folder = root / base
-    versions = _versions(folder) if folder.is_dir() else []
-    if not versions:
-        known = [entry.name for entry in list_packages(root)]
-        near = "".join(f"perhaps {n!r}; " for n in difflib.get_close_matches(base, known, n=1))
-        there = ", ".join(known) or "none"
-        raise PackageError(root, f"there is no model {base!r}; {near}there are: {there}")
-    wanted = _default(folder, versions) if version is None else version
-    if wanted not in versions:
-        known = ", ".join(map(str, versions))
-        raise PackageError(folder, f"there is no version {wanted}; there are: {known}")
-    return folder / str(wanted)
-
-
-def _versions(folder: Path) -> list[int]:
-    return sorted(
-        int(child.name)
-        for child in folder.iterdir()
-        if child.name.isdecimal() and str(int(child.name)) == child.name and child.is_dir()
-    )
-
-
-def _default(folder: Path, versions: Sequence[int]) -> int:
-    pin = folder / DEFAULT
-    if not pin.exists():
-        return versions[-1]
-    text = pin.read_text(encoding="utf-8").strip()
-    if not text.isdecimal() or int(text) not in versions:
-        raise PackageError(pin, f"pins version {text!r}, which is not there")
-    return int(text)
-
-
-def read_manifest(path: Path) -> Manifest:
-    """The manifest of the package folder `path`. Raises PackageError naming the file and field."""
-    file = path / MANIFEST
-    try:
-        if file.stat().st_size > _LARGEST_MANIFEST:
-            raise PackageError(file, f"larger than {_LARGEST_MANIFEST} bytes")
-        text = file.read_bytes()
-    except OSError as error:
-        raise PackageError(file, f"cannot be read: {error.strerror}") from error
-    try:
-        manifest = Manifest.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the document"
-        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise PackageError(file, f"{where}: {first['msg']}{more}") from error
-    if path.name.isdecimal() and (path.parent.name, path.name) != (
-        manifest.name,
-        str(manifest.version),
-    ):
-        raise PackageError(
-            file,
-            f"calls itself {manifest.name}/{manifest.version}, "
-            f"but lies in {path.parent.name}/{path.name}",
-        )
-    return manifest
 
 
 def build(manifest: Manifest, file: Path, graph: Graph | None = None) -> tuple[Network, Likelihood]:
@@ -271,107 +165,3 @@ def load_package(path: Path | str, weights: Precision | None = None) -> Package:
         order=None if order is None else np.asarray(order, dtype=np.int64),
         weights=weights,
     )
-
-
-def load_weights(network: Network, file: Path) -> None:
-    """Fill the network from a safetensors file whose names are those of the family's module.
-
-    float16 and bfloat16 are widened to float32. Raises PackageError for a file that is broken, or
-    tensors that are missing, unexpected, of another shape or type, NaN or infinite.
-    """
-    wanted = network.module.state_dict()
-    masks = isinstance(network, GraphNetwork)  # constants of a graph may hold −inf
-    tensors: dict[str, torch.Tensor] = {}
-    try:
-        with safe_open(file, framework="pt") as stored:
-            names = set(stored.keys())
-            _compare_names(names, set(wanted), file)
-            for name in sorted(names):
-                tensors[name] = _checked(
-                    stored.get_tensor(name), wanted[name], name, file, infinite=masks
-                )
-    except (OSError, SafetensorError) as error:
-        raise PackageError(file, f"cannot be read: {error}") from error
-    network.module.load_state_dict(tensors, assign=True)
-    network.requires_grad_(False)
-
-
-def _compare_names(found: set[str], wanted: set[str], file: Path) -> None:
-    for names, what in ((wanted - found, "missing"), (found - wanted, "unexpected")):
-        if names:
-            first = ", ".join(sorted(names)[:3])
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            raise PackageError(file, f"{what} tensor {first}{more}")
-
-
-def _checked(
-    found: torch.Tensor, wanted: torch.Tensor, name: str, file: Path, *, infinite: bool = False
-) -> torch.Tensor:
-    if found.shape != wanted.shape:
-        raise PackageError(
-            file,
-            f"tensor {name} has shape {list(found.shape)} where {list(wanted.shape)} is expected",
-        )
-    if found.is_floating_point() != wanted.is_floating_point():
-        raise PackageError(file, f"tensor {name} is {found.dtype} where {wanted.dtype} is expected")
-    if not bool((~torch.isnan(found) if infinite else torch.isfinite(found)).all()):
-        raise PackageError(file, f"tensor {name} holds NaN or infinite values")
-    return found.to(wanted.dtype)
-
-
-def save_package(
-    root: Path,
-    manifest: Manifest,
-    tensors: Mapping[str, torch.Tensor],
-    card: str,
-    *,
-    dtype: torch.dtype | None = None,
-    replace: bool = False,
-    graph: Graph | None = None,
-) -> Path:
-    """Publish a package as `root/NAME/VERSION`: written beside it, checked, then renamed.
-
-    `tensors` are the state dict of the family's module; `dtype` (e.g. float16) is that of the
-    stored floating-point ones. Raises PackageError where the version exists (unless `replace`) or
-    what was written does not load.
-    """
-    target = root / manifest.name / str(manifest.version)
-    if target.exists() and not replace:
-        raise PackageError(target, "this version exists already")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{manifest.version}-", dir=target.parent))
-    try:
-        staging.chmod(0o755)
-        stored = {
-            name: tensor.detach()
-            .to("cpu", dtype if tensor.is_floating_point() else None)
-            .contiguous()
-            .clone()
-            for name, tensor in tensors.items()
-        }
-        save_file(stored, staging / WEIGHTS)
-        (staging / WEIGHTS).chmod(0o644)  # safetensors writes for the owner alone
-        (staging / MANIFEST).write_text(manifest_text(manifest), encoding="utf-8")
-        if graph is not None:
-            (staging / GRAPH).write_text(graph_text(graph), encoding="utf-8")
-        (staging / CARD).write_text(card, encoding="utf-8")
-        load_package(staging)
-        _publish(staging, target)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-    return target
-
-
-def _publish(staging: Path, target: Path) -> None:
-    if not target.exists():
-        os.rename(staging, target)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
-    os.rename(target, old / target.name)
-    os.rename(staging, target)
-    shutil.rmtree(old)
-
-
-def manifest_text(manifest: Manifest) -> str:
-    """The manifest as it is stored; keys that hold nothing are left out."""
-    return manifest.model_dump_json(indent=2, exclude_none=True) + "\n"

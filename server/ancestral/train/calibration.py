@@ -15,8 +15,10 @@ from ancestral.models.data import ConditionSpec
 from ancestral.models.network import Network
 from ancestral.progress import bar
 from ancestral.runtimes.scorer import scorer_of
+from ancestral.store.files import CARD, WEIGHTS
 from ancestral.store.manifest import Manifest, Reference
-from ancestral.store.package import CARD, WEIGHTS, load_package, save_package
+from ancestral.store.package import load_package
+from ancestral.store.publish import save_package
 from ancestral.train.datasets import DataError, Split, files_of, measured, read_items
 
 BATCH = 50  # items scored at a time

@@ -13,7 +13,8 @@ import torch
 
 from ancestral.models.network import Network
 from ancestral.store.manifest import Manifest, Provenance
-from ancestral.store.package import list_packages, save_package
+from ancestral.store.publish import save_package
+from ancestral.store.versions import list_packages
 from ancestral.train.calibration import HeldOut, score
 from ancestral.train.datasets import DataSet
 from ancestral.train.recipe import Recipe

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,25 +11,15 @@ import torch
 
 from ancestral.compile.elements.arena import NEVER, ZEROS, Arena, Ints
 from ancestral.compile.elements.program import ElementStep, Rows, Weight
-from ancestral.compile.errors import CausalityError, UnsupportedOperator
-from ancestral.compile.graph import Graph, Node, Ref, map_refs, refs
+from ancestral.compile.graph import Graph
 from ancestral.compile.place import Fixed
-from ancestral.compile.tracer import SHAPE_ONLY
+from ancestral.compile.walk import Rule, Walk, registrar
 
-Rule = Callable[..., Any]
 MOST_SEAMS = 3  # of what is joined along a dimension that is payload still
 RULES: dict[str, Rule] = {}
 
 
-def rule(*packets: str) -> Callable[[Rule], Rule]:
-    """Register a function as the rule of the named operators."""
-
-    def register(function: Rule) -> Rule:
-        for packet in packets:
-            RULES[packet] = function
-        return function
-
-    return register
+rule = registrar(RULES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,65 +43,15 @@ class View:
         return View(np.broadcast_to(self.at, shape), (False,) * missing + self.sites, self.kind)
 
 
-class Tracer:
+class Tracer(Walk[View]):
     """Walks a graph once; `steps` collects what will be computed, in order."""
 
+    rules = RULES
+
     def __init__(self, graph: Graph, example: Sequence[torch.Tensor]) -> None:
-        self.graph = graph
+        super().__init__(graph, example)
         self.arena = Arena()
         self.steps: list[ElementStep] = []
-        self.node: Node
-        self.example = graph.run(list(example), [n.name for n in graph.nodes])
-        self._fixed: dict[str, bool] = dict.fromkeys(graph.constants, False)
-        self._fixed.update(dict.fromkeys(graph.inputs[1:], True))
-        self.example.update(graph.constants)
-        self.example.update(zip(graph.inputs, example, strict=True))
-        self._env: dict[str, Any] = {}
-
-    def run(self, codes: View) -> View:
-        """Place every node and return the params."""
-        self._env[self.graph.inputs[0]] = codes
-        last_use = _last_uses(self.graph)
-        for node in self.graph.nodes:
-            sources = refs(node.args, tuple(node.kwargs.values()))
-            located = [name for name in sources if name in self._env]
-            if not located or node.packet in SHAPE_ONLY:
-                item = any(self._fixed.get(name, False) for name in sources)
-                self._fixed[node.name] = item and node.packet not in SHAPE_ONLY
-                continue
-            self.node = node
-            if node.packet not in RULES:
-                raise UnsupportedOperator(node.op, node.source)
-            args = map_refs(node.args, self._resolve)
-            kwargs = {k: map_refs(v, self._resolve) for k, v in node.kwargs.items()}
-            try:
-                self._env[node.name] = RULES[node.packet](self, *args, **kwargs)
-            except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-                reason = f"its rule does not cover this use of it ({error})"
-                raise UnsupportedOperator(node.op, node.source, reason) from error
-            for name in last_use.get(node.name, ()):
-                if name != self.graph.output:
-                    self._env.pop(name, None)
-        result = self._env.get(self.graph.output)
-        if not isinstance(result, View):
-            raise CausalityError("the params do not depend on the data at all", [])
-        return result
-
-    def _resolve(self, ref: Ref) -> Any:
-        if ref.name in self._env:
-            return self._env[ref.name]
-        value = self.example[ref.name]
-        if not isinstance(value, torch.Tensor):
-            return value
-        return Fixed(ref.name, self._fixed[ref.name], value)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of the current node's result."""
-        return tuple(self.example[self.node.name].shape)
-
-    def unsupported(self, reason: str) -> UnsupportedOperator:
-        return UnsupportedOperator(self.node.op, self.node.source, reason)
 
     # ------------------------------------------------------------------ views
 
@@ -239,17 +179,6 @@ def factored(at: Ints) -> tuple[Ints, Ints]:
     ):
         return at[:, :1].copy(), off
     return at.copy(), np.zeros(1, dtype=np.int64)
-
-
-def _last_uses(graph: Graph) -> dict[str, list[str]]:
-    last: dict[str, str] = {}
-    for node in graph.nodes:
-        for name in refs(node.args, tuple(node.kwargs.values())):
-            last[name] = node.name
-    found: dict[str, list[str]] = {}
-    for name, node_name in last.items():
-        found.setdefault(node_name, []).append(name)
-    return found
 
 
 def never(rows: int) -> Ints:

@@ -10,7 +10,8 @@ import torch
 
 from ancestral.compile.graph import Node, Ref, refs
 from ancestral.compile.place import Atom, Dim, Fixed, Ints, View, has, payload_shape
-from ancestral.compile.tracer import SHAPE_ONLY, Tracer, rule
+from ancestral.compile.tracer import Tracer, rule
+from ancestral.compile.walk import SHAPE_ONLY
 
 
 def _index(view: View) -> Ints:
