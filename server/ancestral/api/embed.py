@@ -9,11 +9,10 @@ from fastapi.responses import JSONResponse
 
 from ancestral.api.accept import preferred
 from ancestral.api.answers import EmbedAnswer
-from ancestral.api.following import ClientGone, everything, while_connected
 from ancestral.api.inputs import FILE_TYPES, Ask, read_ask
 from ancestral.api.log_prob import checked_items
 from ancestral.api.results import JSON, NPY, embedded, embeddings
-from ancestral.api.routes import PROBLEMS, accepted, asynchronous, gone
+from ancestral.api.routes import PROBLEMS, accepted, asynchronous
 from ancestral.api.schemas import EmbedBody, EmbedOptions
 from ancestral.api.services import Services, new_id, services_of
 from ancestral.broker import Job
@@ -78,14 +77,7 @@ async def embed(request: Request) -> Response:
     await services.submit(job)
     if asynchronous(request):
         return accepted(job.id)
-    try:
-        entries = await while_connected(request, everything(services.queue, job.id))
-    except ClientGone:
-        services.cancel_soon(job.id)
-        return gone()
-    except asyncio.CancelledError:
-        services.cancel_soon(job.id)
-        raise
+    entries = await services.outcome(request, job)
     if kind == NPY:
         return Response(encode_npy(embeddings(job, entries[-1])), media_type=NPY)
     return JSONResponse(await asyncio.to_thread(embedded, job, entries[-1]))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, ParamSpec, TypeVar
 
 from fastapi import Request
 
-from ancestral.api.problems import Problem
+from ancestral.api.problems import ClientGone, Problem
 from ancestral.broker import TERMINAL, BrokerUnavailable, Entry, JobUnknown, Queue
 from ancestral.broker.queue import START
 
@@ -19,10 +19,6 @@ PATIENCE_SECONDS = 60.0  # with a broker that is away while a job runs
 AGAIN_SECONDS = 0.5
 Answer = TypeVar("Answer")
 Asked = ParamSpec("Asked")
-
-
-class ClientGone(Exception):
-    """Nobody listens any more."""
 
 
 async def follow(queue: Queue, job: str, after: str = START) -> AsyncIterator[Entry]:
@@ -75,6 +71,17 @@ async def cancel(queue: Queue, job: str) -> None:
     """Cancel what may have ended or expired already."""
     with contextlib.suppress(JobUnknown, BrokerUnavailable):
         await queue.cancel(job)
+
+
+@contextlib.contextmanager
+def ended_with_client(cancel: Callable[[str], None], job: str, *, keep: bool) -> Iterator[None]:
+    """Have `cancel` end the job, unless `keep`, where its client hangs up before the answer."""
+    try:
+        yield
+    except (ClientGone, asyncio.CancelledError):
+        if not keep:
+            cancel(job)
+        raise
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, Answer]) -> Answer:

@@ -18,13 +18,11 @@ from pydantic import ValidationError
 
 from ancestral import __version__
 from ancestral.api.catalogue import label_of, report_of
-from ancestral.api.following import ClientGone, everything, while_connected
 from ancestral.api.health import ready
 from ancestral.api.inputs import Ask, Raw
 from ancestral.api.log_prob import score_job
 from ancestral.api.problems import Problem, of_validation
 from ancestral.api.results import JSON, item_maps, scored
-from ancestral.api.routes import gone
 from ancestral.api.schemas import LogProbOptions
 from ancestral.api.services import services_of
 from ancestral.api.tensors import (
@@ -197,14 +195,7 @@ async def _infer(request: Request, name: str, version: int | None) -> Response:
     ask = await asyncio.to_thread(_ask, asked, tensors, manifest)
     job = await score_job(services, ask, manifest, JSON)
     await services.submit(job)
-    try:
-        entries = await while_connected(request, everything(services.queue, job.id))
-    except ClientGone:
-        services.cancel_soon(job.id)
-        return gone()
-    except asyncio.CancelledError:
-        services.cancel_soon(job.id)
-        raise
+    entries = await services.outcome(request, job)
     return await asyncio.to_thread(_answer, asked, job, entries[-1], manifest)
 
 

@@ -10,11 +10,10 @@ from fastapi.responses import JSONResponse
 
 from ancestral.api.accept import preferred
 from ancestral.api.answers import LogProbAnswer
-from ancestral.api.following import ClientGone, everything, while_connected
 from ancestral.api.inputs import Ask, read_ask, read_conditions, read_item, rows_of
 from ancestral.api.problems import Problem
 from ancestral.api.results import JSON, PNG, item_maps, scored
-from ancestral.api.routes import PROBLEMS, accepted, asynchronous, gone
+from ancestral.api.routes import PROBLEMS, accepted, asynchronous
 from ancestral.api.schemas import ItemOptions, LogProbBody, LogProbOptions
 from ancestral.api.services import Services, new_id, services_of
 from ancestral.broker import Job
@@ -83,14 +82,7 @@ async def log_prob(request: Request) -> Response:
     await services.submit(job)
     if asynchronous(request):
         return accepted(job.id)
-    try:
-        entries = await while_connected(request, everything(services.queue, job.id))
-    except ClientGone:
-        services.cancel_soon(job.id)
-        return gone()
-    except asyncio.CancelledError:
-        services.cancel_soon(job.id)
-        raise
+    entries = await services.outcome(request, job)
     if kind == PNG:
         maps = item_maps(job, entries[-1], manifest)
         return Response(await asyncio.to_thread(heat_map_png, maps[0]), media_type=PNG)

@@ -75,7 +75,7 @@ async def _control(
             raise Problem(503, "Service Unavailable", detail, [("model", detail)])
     else:
         asked = [w.worker for w in workers if label in w.models]
-    await asyncio.gather(*[obeyed(services, worker, action, label) for worker in asked])
+    await asyncio.gather(*[obeyed(services.queue, worker, action, label) for worker in asked])
     if action == "unload":
         why = {"status": 409, "title": "The model is not loaded", "detail": f"{label} was unloaded"}
         await services.queue.refuse(label, why)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
@@ -118,6 +118,10 @@ def draining() -> Problem:
     return Problem(503, "Draining", "the server is about to stop", (), {"Retry-After": "5"})
 
 
+class ClientGone(Exception):
+    """Nobody listens any more."""
+
+
 def of_full_queue(error: QueueFull, status: int) -> Problem:
     """429, or 503, with the seconds after which to come back."""
     seconds = str(int(error.retry_after))
@@ -192,6 +196,10 @@ def install(app: FastAPI) -> None:
     async def answer(request: Request, error: Exception) -> JSONResponse:
         return respond(of_error(error), request.url.path, request_id(request))
 
+    async def silence(request: Request, error: Exception) -> Response:
+        return Response(status_code=499)  # nobody reads it
+
+    app.add_exception_handler(ClientGone, silence)
     known = (Problem, BrokerUnavailable, JobExists, JobUnknown, RequestValidationError, ValueError)
     for kind in known:
         app.add_exception_handler(kind, answer)

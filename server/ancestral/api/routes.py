@@ -75,8 +75,3 @@ def accepted(job: str) -> Response:
         status_code=202,
         headers={"Location": f"/jobs/{job}", "Preference-Applied": "respond-async"},
     )
-
-
-def gone() -> Response:
-    """To nobody: the client hung up."""
-    return Response(status_code=499)

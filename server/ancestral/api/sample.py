@@ -15,8 +15,7 @@ from ancestral.api.answers import SampleAnswer
 from ancestral.api.events import cursor_of, events
 from ancestral.api.following import (
     WAIT_SECONDS,
-    ClientGone,
-    everything,
+    ended_with_client,
     follow,
     raise_if_failed,
     while_connected,
@@ -38,7 +37,7 @@ from ancestral.api.results import (
     sound_header,
     to_pcm,
 )
-from ancestral.api.routes import EVENT, PROBLEMS, accepted, asynchronous, gone
+from ancestral.api.routes import EVENT, PROBLEMS, accepted, asynchronous
 from ancestral.api.schemas import SampleBody
 from ancestral.api.services import Services, services_of
 from ancestral.broker import Entry, Job, Queue
@@ -112,23 +111,15 @@ async def deliver(
         after = request.headers.get("last-event-id", "")
         stream = _guarded(services, job.id, events(queue, job.id, after), keep)
         return StreamingResponse(stream, media_type=SSE, headers={"Cache-Control": "no-store"})
-    try:
-        if kind in (WAV, PCM):
+    if kind in (WAV, PCM):
+        with ended_with_client(services.cancel_soon, job.id, keep=keep):
             first = await while_connected(request, _first(queue, job.id))
-            sound = _sound(queue, job.id, first, manifest, kind)
-            return StreamingResponse(
-                _guarded(services, job.id, sound, keep),
-                headers=_headers(job, first) | {"Content-Type": content_type(kind, manifest)},
-            )
-        entries = await while_connected(request, everything(queue, job.id))
-    except ClientGone:
-        if not keep:
-            services.cancel_soon(job.id)
-        return gone()
-    except asyncio.CancelledError:
-        if not keep:
-            services.cancel_soon(job.id)
-        raise
+        sound = _sound(queue, job.id, first, manifest, kind)
+        return StreamingResponse(
+            _guarded(services, job.id, sound, keep),
+            headers=_headers(job, first) | {"Content-Type": content_type(kind, manifest)},
+        )
+    entries = await services.outcome(request, job, keep=keep)
     sampled = await asyncio.to_thread(assemble, job.id, entries, manifest)
     headers = _headers(job, entries[0])
     if kind == JSON:

@@ -10,16 +10,16 @@ import uuid
 from dataclasses import dataclass, field, replace
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
 
 from ancestral.api.catalogue import Catalogue, in_service, label_of, require_served
 from ancestral.api.control import Summons
-from ancestral.api.following import cancel
+from ancestral.api.following import cancel, ended_with_client, everything, while_connected
 from ancestral.api.inputs import read_conditions
 from ancestral.api.problems import Problem, draining, of_full_queue
 from ancestral.api.schemas import SampleBody
 from ancestral.api.visits import current_visit
-from ancestral.broker import Job, JobUnknown, Queue, QueueFull, Status
+from ancestral.broker import Entry, Job, JobUnknown, Queue, QueueFull, Status
 from ancestral.engine.request import SampleRequest, checked_sample, sample_bytes
 from ancestral.engine.sampling import fresh_seed
 from ancestral.logs import current_request
@@ -72,7 +72,10 @@ class Services:
     streams: int = 0  # jobs being sent over sockets
     told: set[str] = field(default_factory=set)  # NAME/VERSION whose queues `/metrics` tells of
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    _summons: Summons = field(default_factory=Summons)
+    _summons: Summons = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._summons = Summons(self.queue)
 
     async def served(self, name: str, version: int | None = None) -> Manifest:
         """The manifest of a model that a worker serves. Raises a problem naming `model`."""
@@ -117,10 +120,17 @@ class Services:
             self.metrics.rejections.labels(job.model, error.reason).inc()
             raise of_full_queue(error, self.settings.queue_full_status) from error
         extra = {"job": job.id, "model": job.model}
-        if job.lane != "control":
-            await self._summons.ask(self, job.model)  # afterwards: see `engine.residents`
+        await self._summons.ask(job.model)  # afterwards: see `engine.residents`
         logger.info("job %s: %s of %s", job.id, job.lane, job.model, extra=extra)
         return new
+
+    async def outcome(self, request: Request, job: Job, *, keep: bool = False) -> list[Entry]:
+        """All that a submitted job gives; unless `keep`, a client that hangs up ends it.
+
+        Raises a problem where the job fails, and ClientGone.
+        """
+        with ended_with_client(self.cancel_soon, job.id, keep=keep):
+            return await while_connected(request, everything(self.queue, job.id))
 
     async def close(self) -> None:
         """Give up what is waited for here, and the connection to the queue."""
