@@ -58,8 +58,8 @@ def find(name: str, root: Path, version: int | None = None) -> Path:
         raise PackageError(root, f"there is no model {base!r}; {near}there are: {there}")
     wanted = _default(folder, versions) if version is None else version
     if wanted not in versions:
-        known = ", ".join(map(str, versions))
-        raise PackageError(folder, f"there is no version {wanted}; there are: {known}")
+        there = ", ".join(map(str, versions))
+        raise PackageError(folder, f"there is no version {wanted}; there are: {there}")
     return folder / str(wanted)
 
 
