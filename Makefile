@@ -64,7 +64,8 @@ $(VENV)/.stamp-dev: pyproject.toml clients/python/pyproject.toml constraints.txt
 $(VENV)/.stamp-system: | $(BIN)/python
 	@sh .ci/system-packages chromium && touch $@ || true
 
-# What checks the JavaScript client's types; without npm that test is skipped and says so.
+# What checks the JavaScript client's types and the page's accessibility; without npm those tests are
+# skipped and say so.
 $(TYPESCRIPT): clients/js/package.json
 	@! command -v npm >/dev/null || \
 		(cd clients/js && npm install --no-save --no-package-lock --no-audit --no-fund --silent && \

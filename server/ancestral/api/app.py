@@ -36,6 +36,7 @@ from ancestral.api.catalogue import Catalogue
 from ancestral.api.guard import Guard
 from ancestral.api.health import StepWatch
 from ancestral.api.middleware import BodyLimit, HandOver, RequestId
+from ancestral.api.page import Page
 from ancestral.api.schemas import EmbedBody, LogProbBody
 from ancestral.api.services import ApiMetrics, Services
 from ancestral.api.tensors import InferenceRequest
@@ -188,7 +189,7 @@ def _mount_page(app: FastAPI, folder: Path) -> None:
     """The page at `/`, after every route; the API's documentation where there is no page."""
     if (folder / "index.html").is_file():
         # /client is a link to the sources of the JavaScript client, which the page is built on
-        files = StaticFiles(directory=folder, html=True, follow_symlink=True)
+        files = Page(directory=folder, html=True, follow_symlink=True)
         app.mount("/", files, name="page")
         return
     answer: Callable[[], Response] = lambda: RedirectResponse("/docs")  # noqa: E731

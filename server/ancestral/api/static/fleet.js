@@ -54,7 +54,7 @@ export class Fleet {
     const why = reasons.map((reason) => make("li", {}, reason));
     $("fleet").replaceChildren(
       make("dl", {}, ...rows),
-      make("h3", {}, "Workers ", make("span", { className: "count" }, `${workers.length}`)),
+      make("h2", {}, "Workers ", make("span", { className: "count" }, `${workers.length}`)),
       make("div", { className: "crew" }, ...workers.map((worker) => crew(worker, models))),
       make("ul", { hidden: why.length === 0 }, ...why),
     );
