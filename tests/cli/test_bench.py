@@ -63,3 +63,14 @@ def test_a_package_of_random_weights(run: Run, tmp_path: Path) -> None:
     shown = run("models", "show", "wavenet-30", "--models", tmp_path)
     assert shown.status == 0, shown.err
     assert run("bench", "package", "wavenet-31", tmp_path).status == 2
+
+
+def test_cost_of_rounded_weights(run: Run, small_store: Path) -> None:
+    """The more is rounded, the more bits; see `engine.rounded` for what they are measured on."""
+    given = ("bench", "weights", "tiny-pixelcnn", "--models", small_store)
+    found = {row["weights"]: row for row in run(*given, "--json").json}
+    assert set(found) == {"bf16", "int8"}
+    assert abs(found["bf16"]["bits"]) <= abs(found["int8"]["bits"]) + 3 * found["int8"]["error"]
+    table = run(*given, "--markdown").out
+    assert table.startswith("| model | bf16 | int8 |")
+    assert f"{found['int8']['bits']:+.5f}" in table

@@ -12,6 +12,7 @@ from ancestral.cli import bench_serving
 from ancestral.cli.complete import model_names, runtimes
 from ancestral.cli.output import Json, Models, WeightsOption, emit, people, say, settings
 from ancestral.cli.profile import profile
+from ancestral.cli.weights import weights as weights_
 from ancestral.progress import bar
 from ancestral.settings import RUNTIMES, Settings
 
@@ -190,3 +191,4 @@ def _print(
 
 for command in (bench_serving.serve, bench_serving.batching, bench_serving.package, profile):
     app.command()(command)
+app.command("weights")(weights_)

@@ -8,6 +8,7 @@ the rounded model from it, in bits, and zero only where the two agree.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -28,23 +29,41 @@ def rounding(model: Model, sites: int, split: Split | None = None) -> Check:
     Whoever asks for rounded weights is told their cost; a package that names them as its own fails
     where the cost is above the limit.
     """
-    stored = Model(load_package(model.package.path, "float32"), model.kind)
+    stored = as_stored(model)
     chosen = "given" if split is not None else "drawn"
     split = drawn(stored, sites) if split is None else split
-    before, after = (score(m.network, m.conditions, split) for m in (stored, model))
-    lost = (before.nats - after.nats) / math.log(2)
-    dimensions = before.dimensions.sum()
-    mean = float(lost.sum() / dimensions)
-    error = float(lost.std() * math.sqrt(len(lost)) / dimensions)
+    found = change(stored, model, split)
     default = model.manifest.weights == model.package.weights
     return Check(
         f"weights, {model.package.weights}",
-        mean <= LIMIT or not default,
-        mean,
+        found.bits <= LIMIT or not default,
+        found.bits,
         LIMIT if default else None,
-        f"bits/dim more than with the weights as stored, ± {error:.1g}: "
-        f"{after.bits_per_dim:.4f} on {len(split)} items {chosen}",
+        f"bits/dim more than with the weights as stored, ± {found.error:.1g}: "
+        f"{found.after:.4f} on {len(split)} items {chosen}",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """`bits`: bits/dim more than before, `error` its standard error, `after` how many now."""
+
+    bits: float
+    error: float
+    after: float
+
+
+def change(stored: Model, rounded: Model, split: Split) -> Change:
+    """What the items cost with rounded weights, over what they cost with those as stored."""
+    before, after = (score(m.network, m.conditions, split) for m in (stored, rounded))
+    lost = (before.nats - after.nats) / math.log(2)
+    dimensions = before.dimensions.sum()
+    error = float(lost.std() * math.sqrt(len(lost)) / dimensions)
+    return Change(float(lost.sum() / dimensions), error, after.bits_per_dim)
+
+
+def as_stored(model: Model) -> Model:
+    return Model(load_package(model.package.path, "float32"), model.kind)
 
 
 def drawn(model: Model, sites: int, count: int = DRAWN) -> Split:
