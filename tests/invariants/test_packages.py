@@ -27,6 +27,7 @@ SHORT = (
     "causal-conv-drums", "char-rnn-shakespeare", "distaug-digits8", "image-transformer-digits8",
     "pixelsnail-digits8", "sparse-transformer-chorales", "wavenet-digits",
 )  # fmt: skip
+ELEMENTS = ("made-binary-mnist", "pixelcnn-pp-cifar")  # on cuda: programs over elements
 BEGINNING = 96  # sites
 
 
@@ -35,7 +36,8 @@ def cases() -> Iterator[Any]:
     for package in PACKAGES:
         for kind in get_args(RuntimeKind):
             other = kind in ("onnx", "cuda")
-            if other and not package.startswith(SHORT):
+            wanted = (*SHORT, *ELEMENTS) if kind == "cuda" else SHORT
+            if other and not package.startswith(wanted):
                 continue
             long = other or (kind == "reference" and package.startswith(LONG))
             yield pytest.param(package, kind, marks=[pytest.mark.slow] if long else [])
