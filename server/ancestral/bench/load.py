@@ -126,7 +126,7 @@ async def drive_server(
     `tell` is called every quarter of a second: how many seconds have passed, and what is seen.
     Raises ValueError where the server does not answer or has no such model.
     """
-    known = await asyncio.to_thread(_get, f"{url}/models/{model}", key)
+    known = await asyncio.to_thread(get, f"{url}/models/{model}", key)
     load = Load(streams=streams, scorers=scorers)
     start = time.monotonic()
     until = start + seconds
@@ -152,7 +152,7 @@ async def _progress(until: float, load: Load, tell: Callable[[float, str], None]
 async def _stream(
     url: str, known: Any, sites: int | None, key: str | None, until: float, load: Load, number: int
 ) -> None:
-    wanted = {"type": "generate", "model": known["name"], **_condition(known, number)}
+    wanted = {"type": "generate", "model": known["name"], **condition_of(known, number)}
     if sites is not None and known.get("length"):
         wanted["sites"] = sites
     headers = {"Authorization": f"Bearer {key}"} if key else {}
@@ -209,12 +209,12 @@ async def _scorer(
     body = {
         "model": known["name"],
         "inputs": [_item(known, sites, number)],
-        **_condition(known, number),
+        **condition_of(known, number),
     }
     while time.monotonic() < until:
         start = time.monotonic()
         try:
-            await asyncio.to_thread(_get, f"{url}/log_prob", key, body)
+            await asyncio.to_thread(get, f"{url}/log_prob", key, body)
         except ValueError as error:
             load.errors[str(error)] += 1
             await asyncio.sleep(0.1)
@@ -237,7 +237,7 @@ def _item(known: Any, sites: int | None, seed: int) -> Any:
     return nested(shape)
 
 
-def _condition(known: Any, number: int) -> dict[str, Any]:
+def condition_of(known: Any, number: int) -> dict[str, Any]:
     """Labels in turn. Raises ValueError for models that need more than a label."""
     found = {}
     for spec in known["conditions"]:
@@ -247,7 +247,7 @@ def _condition(known: Any, number: int) -> dict[str, Any]:
     return {"condition": found} if found else {}
 
 
-def _get(url: str, key: str | None, body: Any = None) -> Any:
+def get(url: str, key: str | None, body: Any = None) -> Any:
     """The JSON at an address, or the answer to a body. Raises ValueError: what the server said."""
     headers = {"Content-Type": "application/json"}
     if key:

@@ -189,6 +189,12 @@ def _print(
         say(contests_table(contests))
 
 
-for command in (bench_serving.serve, bench_serving.batching, bench_serving.package, profile):
+for command in (
+    bench_serving.serve,
+    bench_serving.batching,
+    bench_serving.start,
+    bench_serving.package,
+    profile,
+):
     app.command()(command)
 app.command("weights")(weights_)

@@ -1,4 +1,4 @@
-"""`ancestral bench serve`, `batching` and `package`: what a server makes of a runtime."""
+"""`ancestral bench serve`, `batching`, `start` and `package`: what a server makes of a runtime."""
 
 from __future__ import annotations
 
@@ -144,6 +144,24 @@ def batching(
         emit([row.to_json() for row in rows])
     else:
         say(batching_table(rows))
+
+
+def start(
+    model: Annotated[str, typer.Option(help="Which one to stream first.")] = "wavenet-digits",
+    runtime: Annotated[str | None, typer.Option(help=f"One of {', '.join(RUNTIMES)}.")] = None,
+    models: Models = None,
+    json: Json = False,
+) -> None:
+    """Start a server: seconds until it is up, streams, and has loaded every package."""
+    from ancestral.bench.start import start as started
+    from ancestral.bench.start import start_table
+
+    with people().status("starting") as status:
+        found = started(settings(models).models, model, runtime, status.update)
+    if json:
+        emit(found.to_json())
+    else:
+        say(start_table(found))
 
 
 def package(

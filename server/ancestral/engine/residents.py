@@ -65,7 +65,6 @@ def package_loader(
     def read(label: str) -> Model:
         model = load(label, root, runtime=runtime, weights=weights, cores=cores)
         model.prepare()
-        logger.info("loaded %s as %s", label, model.fingerprint)
         return model
 
     return read
@@ -246,6 +245,7 @@ class Residents:
         batch = RunningBatch(model, self._limits, self._metrics)  # compiles
         self._metrics.load.labels(label).observe(time.monotonic() - before)
         batch.report()
+        logger.info("loaded %s as %s", label, model.fingerprint)
         return Resident(model, batch, ScoreBatches(model, self._limits, self._metrics))
 
 

@@ -35,6 +35,7 @@ class NativeRuntime(ReferenceRuntime):
         dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__(program, network, slots, dtype=dtype)
+        _KNOWN[program] = None
 
     def _new_batch(self, slots: int) -> Batch:
         if self._likelihood.name not in draw.KINDS:

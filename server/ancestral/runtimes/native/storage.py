@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 from collections.abc import Sequence
 from contextlib import suppress
@@ -26,8 +27,9 @@ def padded(count: int) -> int:
 
 def zeros(shape: Sequence[int], dtype: npt.DTypeLike) -> Array:
     """Zeros at a cache line, a vector's length of spare memory behind them."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    spare = 4 * LANES * np.dtype(dtype).itemsize  # inner loops read four vectors at once
+    each = np.dtype(dtype).itemsize
+    size = math.prod(shape) * each
+    spare = 4 * LANES * each  # inner loops read four vectors at once
     large = size >= HUGE and hasattr(mmap, "MADV_HUGEPAGE")
     alignment = HUGE if large else ALIGNMENT
     raw = (
@@ -35,7 +37,7 @@ def zeros(shape: Sequence[int], dtype: npt.DTypeLike) -> Array:
         if large
         else np.zeros(size + spare + alignment, dtype=np.uint8)
     )
-    first = -raw.ctypes.data % alignment
+    first = -int(raw.__array_interface__["data"][0]) % alignment
     found: Array = raw[first : first + size].view(dtype).reshape(tuple(shape))
     return found
 
