@@ -55,6 +55,18 @@ def test_a_window_shorter_than_the_item_is_multiplied_up_and_says_so(tmp_path: P
     assert "| wavenet | tiny-wavenet | reference |" in markdown([row], HERE)
 
 
+def test_weights_are_counted_in_the_bytes_that_a_step_reads(tmp_path: Path) -> None:
+    """A step over time multiplies by every weight once: as many as it has multiply-adds."""
+    publish(tmp_path, "tiny-wavenet")
+    for weights, each in (("float32", 4), ("bf16", 2)):
+        model = ancestral.load("tiny-wavenet", root=tmp_path, weights=weights)
+        (row,) = measure(model, HERE, (1,), sites=8)
+        assert row.weight_bytes == each * row.macs / row.sites
+        assert row.stream_rate is not None
+        rate = row.weight_bytes * row.sites / row.sample_seconds
+        assert row.stream_share == pytest.approx(rate / row.stream_rate)
+
+
 def test_the_machine_is_measured() -> None:
     found = machine("cpu")
     assert found.flops > 1e8
