@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from ancestral.progress import bar, rate
+from ancestral.progress import bar, rate, staged
+from ancestral.stages import each
 
 
 @pytest.mark.parametrize(
@@ -27,3 +28,21 @@ def test_a_bar_says_how_much_how_fast_and_how_long(monkeypatch: pytest.MonkeyPat
     text = captured.get()
     for part in ("scoring", "25/100", "0.5 files/s", "0:00:50", "0:02:30"):
         assert part in text
+
+
+def test_stages_have_a_bar_each(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in (("COLUMNS", "120"), ("FORCE_COLOR", "1"), ("TERM", "xterm")):
+        monkeypatch.setenv(name, value)
+    with staged("importing mine.pt2") as display:
+        assert list(each("deriving", "operators", "abcd")) == list("abcd")
+        display.refresh()
+        assert sum(each("checking", "sites", range(48))) == 1128
+        display.refresh()
+    shown = capsys.readouterr().err
+    for part in ("mine.pt2: deriving", "4/4", "mine.pt2: checking", "48/48"):
+        assert part in shown
+    with staged("importing", quiet=True):
+        assert list(each("deriving", "operators", "ab")) == ["a", "b"]
+    assert capsys.readouterr().err == ""

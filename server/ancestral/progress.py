@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -16,6 +19,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from ancestral.stages import watched
+
 
 class Rate(ProgressColumn):
     """What is done in a second, in `unit`s; what is rarer, in a minute."""
@@ -26,7 +31,8 @@ class Rate(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text("" if not speed else rate(speed, self._unit), style="progress.data.speed")
+        unit = task.fields.get("unit", self._unit)
+        return Text("" if not speed else rate(speed, unit), style="progress.data.speed")
 
 
 def rate(speed: float, unit: str) -> str:
@@ -53,3 +59,21 @@ def bar(unit: str | None, *, quiet: bool = False) -> Progress:
         disable=quiet,
         transient=True,
     )
+
+
+@contextmanager
+def staged(title: str, *, quiet: bool = False) -> Iterator[Progress]:
+    """A display of the stages of what is done in the block, each with a bar of its own length."""
+    with bar("", quiet=quiet) as display:
+        task = display.add_task(title, total=None)
+        at = ""
+
+        def listen(stage: str, unit: str, done: int, total: int) -> None:
+            nonlocal at
+            if stage != at or done == 0:
+                at = stage
+                display.reset(task, total=total, description=f"{title}: {stage}", unit=unit)
+            display.update(task, completed=done)
+
+        with watched(listen):
+            yield display

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from ancestral.cli.output import FAILED, Json, Models, emit, people, say, settings
+from ancestral.cli.output import FAILED, Json, Models, emit, say, settings
+from ancestral.progress import staged
 
 
 def export(
@@ -29,7 +30,7 @@ def export(
     found: list[tuple[str, Written]] = []
     names = list(loaded.manifest.orders) or [""]
     for name, member in zip(names, loaded.members or (loaded,), strict=True):
-        with people().status(f"exporting {model} {name}".rstrip()):
+        with staged(f"exporting {model} {name}".rstrip(), quiet=json):
             program = member.program
             if program is None:
                 raise ValueError(f"{model} has no step program: {member.fallback_reason}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ancestral.cli.output import Json, Models, emit, people, say, settings
+from ancestral.progress import staged
 
 if TYPE_CHECKING:
     from ancestral.store.options import Options
@@ -127,7 +128,7 @@ def import_(
         data=trained_on,
         licence=licence,
     )
-    with people().status(f"importing {file.name}"):
+    with staged(f"importing {file.name}", quiet=json):
         path = import_checkpoint(file, settings(models).models, told)
     _report(path, None, json)
 
@@ -143,7 +144,7 @@ def _graph(file: Path, options: Options, root: Path, json: bool) -> None:
     else:
         exported = read_pt2(file)
     _named(options.name)
-    with people().status(f"importing {file.name}"):
+    with staged(f"importing {file.name}", quiet=json):
         imported = import_graph(exported, file, root, options)
     _report(imported.path, imported.warning, json)
 

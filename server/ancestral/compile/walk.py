@@ -10,6 +10,7 @@ import torch
 from ancestral.compile.errors import CausalityError, UnsupportedOperator
 from ancestral.compile.graph import Graph, Node, Ref, map_refs, refs
 from ancestral.compile.place import Fixed
+from ancestral.stages import each
 
 Located = TypeVar("Located")
 Rule = Callable[..., Any]
@@ -75,7 +76,7 @@ class Walk(Generic[Located]):
         """
         self._located[self.graph.inputs[0]] = codes
         last_use = _last_uses(self.graph)
-        for node in self.graph.nodes:
+        for node in each("deriving", "operators", self.graph.nodes):
             sources = refs(node.args, tuple(node.kwargs.values()))
             if node.packet in SHAPE_ONLY or not any(name in self._located for name in sources):
                 item = any(self._fixed.get(name, False) for name in sources)

@@ -19,6 +19,7 @@ from ancestral.compile import CompileError, ParityError, Program, Tracing, compi
 from ancestral.models.data import ConditionSpec, whole_frames
 from ancestral.models.network import Network
 from ancestral.runtimes.reference import Batch, new_batch
+from ancestral.stages import each
 
 PARITY = 1e-10  # of the params' scale, in float64
 WINDOW = 48  # sites stepped at either end of an open-ended item or a vector
@@ -94,7 +95,7 @@ def step_params(
     batch.settle()
     codes = torch.from_numpy(np.asarray(values))
     found: list[Tensor] = []
-    for site in range(first, last):
+    for site in each("checking", "sites", range(first, last)):
         rows: list[Tensor] = []
 
         def draw(sub: int, params: Tensor, site: int = site, rows: list[Tensor] = rows) -> Tensor:

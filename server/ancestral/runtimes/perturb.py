@@ -13,6 +13,7 @@ from ancestral.compile import CausalityError
 from ancestral.models.data import ConditionSpec
 from ancestral.models.network import Network
 from ancestral.runtimes.derive import random_condition
+from ancestral.stages import each
 
 _SITES = 64  # of items of open length
 _TRIALS = 64  # values changed, spread over the item
@@ -42,14 +43,14 @@ def prove_by_change(
     base = _params(double, values, given)
     scale = max(float(base.abs().max()), 1e-30)
     ranks = np.unique(np.linspace(0, sites - 1, min(_TRIALS, sites)).astype(int))
-    for rank in ranks:
+    for rank in each("trying", "sites", ranks.tolist()):
         for channel in range(data.dims_per_site):
             changed = values.clone()
             at = int(positions[rank])
             old = changed[0, at, channel]
             changed[0, at, channel] = (old + 1) % data.levels if data.levels else old + 1.0
             moved = (_params(double, changed, given) - base).abs().amax(-1) > _MOVED * scale
-            _check(moved, positions, int(rank), channel, network.vectors_per_site)
+            _check(moved, positions, rank, channel, network.vectors_per_site)
 
 
 def _params(
