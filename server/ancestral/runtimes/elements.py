@@ -36,6 +36,8 @@ class Elements:
         self.graph = folded_graph(program, dtype, device)
         self.dtype, self.device, self._codes_dtype = dtype, device, codes
         self.n = 0
+        # slots from here on hold zeros; in those before, masked weights would meet stale infinities
+        self._used = 0
         self.ranks: list[int] = [0] * slots
         self._arena = self._new_arena(slots, program.size)
         for value, at in program.literals.items():
@@ -105,8 +107,9 @@ class Elements:
         self.ranks[at] = rank
         items = [p for p in self.program.placed if p.fixed.item]
         self._place(slice(at, at + 1), items, conditions)
+        used, self._used = self._used, max(self._used, at + 1)
         if values is None:
-            for step in self.program.steps:  # masked weights meet no stale infinities
+            for step in self.program.steps if at < used else ():  # see `_used`
                 self._arena[at, step.start : step.start + step.payload * len(step.rows)] = 0
             return None
         wanted = {step.node for step in self.program.steps}

@@ -16,6 +16,7 @@ from ancestral.runtimes.native.chunk import Chunk, Draws
 from ancestral.runtimes.native.code import draw
 from ancestral.runtimes.native.code.cache import compiling
 from ancestral.runtimes.native.code.kernels import kernels
+from ancestral.runtimes.native.code.lanes import LANES
 from ancestral.runtimes.native.code.operations import operations
 from ancestral.runtimes.native.code.schedule import run_elements, run_time
 from ancestral.runtimes.native.lower.elements import ElementLowering
@@ -55,7 +56,10 @@ class NativeElements(Elements):
         return super().weights + weights_of(self.program, self.graph, self._type).tensors
 
     def _new_arena(self, slots: int, size: int) -> Tensor:
-        return torch.from_numpy(zeros((slots, size), self._type))
+        # torch fills its memory here; numpy asks for large pages, and the first site, which writes
+        # here and there, would wait until the system has filled all of them
+        spare = 4 * LANES  # copies read whole vectors
+        return super()._new_arena(1, slots * size + spare)[0, : slots * size].view(slots, size)
 
     def _plan(self) -> Any:
         """The table of operations, in place of functions."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import mmap
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +15,6 @@ from ancestral.runtimes.native.code.lanes import LANES
 
 Array = npt.NDArray[Any]
 ALIGNMENT = 64  # bytes of a cache line
-HUGE = 2**21  # bytes of a large page: one entry of the table of addresses in place of 512
 
 
 def padded(count: int) -> int:
@@ -30,24 +27,9 @@ def zeros(shape: Sequence[int], dtype: npt.DTypeLike) -> Array:
     each = np.dtype(dtype).itemsize
     size = math.prod(shape) * each
     spare = 4 * LANES * each  # inner loops read four vectors at once
-    large = size >= HUGE and hasattr(mmap, "MADV_HUGEPAGE")
-    alignment = HUGE if large else ALIGNMENT
-    raw = (
-        _large_pages(size + spare + alignment)
-        if large
-        else np.zeros(size + spare + alignment, dtype=np.uint8)
-    )
-    first = -int(raw.__array_interface__["data"][0]) % alignment
+    raw = np.zeros(size + spare + ALIGNMENT, dtype=np.uint8)
+    first = -int(raw.__array_interface__["data"][0]) % ALIGNMENT
     found: Array = raw[first : first + size].view(dtype).reshape(tuple(shape))
-    return found
-
-
-def _large_pages(size: int) -> Array:
-    """Zeros in large pages, where the system has some."""
-    held = mmap.mmap(-1, size)
-    with suppress(OSError):  # a kernel without them
-        held.madvise(mmap.MADV_HUGEPAGE)
-    found: Array = np.frombuffer(held, dtype=np.uint8)
     return found
 
 
