@@ -28,6 +28,9 @@ def test_circuit_boards(tmp_path: Path) -> None:
     aurocs = [float(line.split()[-1]) for line in lines if line.startswith("AUROC")]
     assert all(f"    AUROC: {auroc:.2f}" in page for auroc in aurocs)
     assert aurocs[1] > aurocs[0]
+    detected = [line for line in lines if line.endswith(" of 48") and ": " in line]
+    assert len(detected) == 3
+    assert all(f"    {line}\n" in page for line in detected)
     found = next(line for line in lines if line.startswith("the brightest spot"))
     assert int(found.split()[-3]) >= 40
     assert len(list((tmp_path / "surprise").rglob("*.png"))) == 96
