@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -20,7 +22,8 @@ VERBS = ("get", "post", "put", "delete")
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated pages; called by mkdocs once the folder has been read."""
-    document = create_app(Settings()).openapi()
+    with TemporaryDirectory() as empty:  # what a server answers needs no packages
+        document = create_app(Settings(models=Path(empty))).openapi()
     for place, lines in (("http", http(document)), ("cli", command_line())):
         text = "\n".join(lines)
         files.append(File.generated(config, f"reference/{place}.md", content=text))

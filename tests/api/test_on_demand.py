@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 
 from ancestral.api import create_app
 from ancestral.engine.model import Model, load
+from ancestral.engine.process import preloaded
 from ancestral.settings import Settings
 
 pytestmark = pytest.mark.skipif("bool(__import__('os').environ.get('ANCESTRAL_TEST_FLEET'))")
@@ -46,6 +47,17 @@ def test_a_package_that_does_not_load_fails_who_waited(store: Path) -> None:
         assert "broken" in failed.json()["detail"]
         assert "retry-after" in failed.headers
         assert client.get("/models/tiny-made").json()["state"] == "failed"
+
+
+def test_workers_of_a_fleet_load_in_orders_of_their_own() -> None:
+    served = [f"model-{n}/1" for n in range(20)]
+    fleet = Settings(broker="redis://127.0.0.1:1/0")
+    orders = [preloaded(fleet, served) for _ in range(2)]
+    assert orders[0] != orders[1]
+    assert {*orders[0]} == {*orders[1]} == {*served}
+    assert preloaded(Settings(), served) == served
+    chosen = Settings(broker="redis://127.0.0.1:1/0", preload="model-3,model-1")
+    assert preloaded(chosen, served) == ["model-3/1", "model-1/1"]
 
 
 def test_what_is_preloaded_must_be_served(store: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from tests.cli.conftest import Run
 
 
@@ -24,6 +25,21 @@ def test_show(run: Run, small_store: Path) -> None:
     assert found["path"] == str(small_store / "tiny-wavenet" / "1")
     assert found["memory"]["cache_bytes"] == 32 * found["memory"]["bytes_per_slot"]
     assert "mu-law" in run("models", "show", "tiny-wavenet/1", "--models", small_store).out
+
+
+def test_prepare(
+    run: Run, small_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANCESTRAL_CACHE", str(tmp_path))
+    found = run("models", "prepare", "tiny-wavenet", "--models", small_store)
+    assert found.status == 0
+    assert "1 of 1" in found.out
+    assert [path.parent.name for path in (tmp_path / "graphs").rglob("*.safetensors")] == [
+        "tiny-wavenet-1-"
+    ]
+    told = run("models", "prepare", "tiny-wavenet", "absent", "--models", small_store, "--json")
+    assert told.status == 1
+    assert (told.json["prepared"], list(told.json["errors"])) == (1, ["absent"])
 
 
 def test_unknown_models_and_stores(run: Run, small_store: Path) -> None:

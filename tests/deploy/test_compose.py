@@ -89,14 +89,19 @@ def test_the_image() -> None:
     lines = DOCKERFILE.replace("\\\n", " ").splitlines()
     assert not any(line.lower().replace(" ", "").startswith("#syntax") for line in lines)
     bases = [line.split()[1] for line in lines if line.startswith("FROM")]
-    assert bases == ["python:3.11-slim", "python:3.11-slim"]
+    assert bases == ["python:3.11-slim", "build", "python:3.11-slim"]
     assert [line for line in lines if line.startswith("USER")] == ["USER 10001:10001"]
     assert any(line.startswith("HEALTHCHECK") for line in lines)
     declared = {line.split()[1].partition("=")[0] for line in lines if line.startswith("ARG")}
     assert set(SERVICES["worker-gpu"]["build"]["args"]) <= declared
     assert "PIP_INDEX_URL" in declared
     variables = dict(re.findall(r"(ANCESTRAL_\w+)=(\S+)", DOCKERFILE))
-    assert settings(variables).host == "0.0.0.0"
+    found = settings(variables)
+    assert found.host == "0.0.0.0"
+    assert f"COPY --from=guide /guide {found.guide}" in lines
+    # as the image's user, into what a new volume begins with
+    ahead = next(index for index, line in enumerate(lines) if "models prepare" in line)
+    assert lines.index("USER 10001:10001") < ahead < lines.index(f"VOLUME {found.cache}")
 
 
 def test_what_the_image_copies_is_sent_to_the_builder() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +130,46 @@ def test_workers_scale_on_the_lag_of_their_own_queues() -> None:
         host, _, port = trigger["metadata"]["address"].partition(":")
         service = resource("Service", host.partition(".")[0])
         assert int(port) == service["spec"]["ports"][0]["port"]
+
+
+def rendered(folder: str) -> list[dict[str, Any]]:
+    """What `kubectl apply -k` would send."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("there is no kubectl")
+    command = ["kubectl", "kustomize", str(BASE.parent / folder)]
+    found = subprocess.run(command, capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    return [one for one in yaml.safe_load_all(found.stdout) if one]
+
+
+@pytest.mark.parametrize("folder", ["base", "gpu"])
+def test_what_kustomize_renders_fits_the_published_schemas(folder: str) -> None:
+    documents = rendered(folder)
+    assert len(documents) == len(ALL) + 1  # and the settings, which are generated
+    for one in documents:
+        if one["kind"] == "ScaledObject":
+            ScaledObject.model_validate(one)
+        else:
+            kubernetes_validate.validate(one, VERSIONS[-1], strict=True)
+    (settings_map,) = [one for one in documents if one["kind"] == "ConfigMap"]
+    (worker,) = [one for one in documents if name_of(one) == "Deployment-worker"]
+    spec = worker["spec"]["template"]["spec"]
+    (container,), (init,) = spec["containers"], spec["initContainers"]
+    assert container["envFrom"] == [{"configMapRef": {"name": settings_map["metadata"]["name"]}}]
+    assert init["image"] == container["image"]
+    assert container["image"].startswith("registry.example/ancestral:")
+    assert container["image"].endswith("-gpu") == (folder == "gpu")
+    assert ("nvidia.com/gpu" in container["resources"]["limits"]) == (folder == "gpu")
+
+
+def test_new_workers_begin_with_what_the_image_compiled() -> None:
+    spec = pod("worker")
+    (init,), (container,) = spec["initContainers"], spec["containers"]
+    image = (DOCKER / "Dockerfile").read_text("utf-8")
+    (kept,) = [m for m in container["volumeMounts"] if m["name"] == "cache"]
+    assert f"ANCESTRAL_CACHE={kept['mountPath']}" in image
+    assert init["command"] == ["cp", "-rn", f"{kept['mountPath']}/.", "/seed"]
+    assert init["volumeMounts"] == [{"name": "cache", "mountPath": "/seed"}]
 
 
 def test_the_overlay_for_gpus() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,20 @@ def test_a_kept_graph_draws_the_same_values_without_tracing(
     np.testing.assert_array_equal(drawn(tmp_path, name), first)
     assert len(traced) == times
     assert not list(cache.rglob("*tmp*"))
+
+
+def test_who_wants_the_same_graph_meanwhile_waits_for_it(
+    tmp_path: Path, cache: Path, traced: list[object]
+) -> None:
+    publish(tmp_path, "tiny-made")
+    models = [ancestral.load("tiny-made", root=tmp_path) for _ in range(3)]
+    threads = [threading.Thread(target=model.prepare) for model in models]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(traced) == 1
+    assert all(model.derived for model in models)
 
 
 def test_weights_stay_those_of_the_network(tmp_path: Path, cache: Path) -> None:

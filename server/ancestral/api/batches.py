@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import json
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -37,13 +38,14 @@ router = APIRouter(tags=["batches"])
 JSONL = "application/jsonl"
 IN_FLIGHT = 128  # lines of one batch that are being worked on
 LOWEST = 3  # priority
+NAME = 256  # characters of a custom_id
 AGAIN_SECONDS = 1.0  # to wait for room where a refusal does not say
 
 
 class BatchLine(Body):
     """One request of a batch."""
 
-    custom_id: str = Field(min_length=1, max_length=256)
+    custom_id: str = Field(min_length=1, max_length=NAME)
     method: Literal["POST"] = "POST"
     url: Literal["/log_prob", "/embed", "/sample"]
     body: dict[str, Any]
@@ -84,14 +86,20 @@ async def answers(
             task.cancel()
 
 
+def identity_of(document: object, number: int) -> str:
+    """What the answer to a line is called; its number where it has no name of its own."""
+    name = document.get("custom_id") if isinstance(document, dict) else None
+    return f"line-{number}" if name is None else str(name)[:NAME]
+
+
 async def answer(services: Services, line: Line, key: str = "") -> Answer:
     """What one line comes to; it never raises for a bad one."""
-    identity = f"line-{line.number}"
+    identity = identity_of(None, line.number)
     try:
         document = json.loads(line.text)
+        identity = identity_of(document, line.number)
         if isinstance(document, dict):
             document.setdefault("custom_id", identity)
-            identity = str(document["custom_id"])[:256]
         read = BatchLine.model_validate(document)
         response = {"status_code": 200, "body": await _result(services, read, key)}
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -176,8 +184,8 @@ async def batches(
 ) -> StreamingResponse:
     services = services_of(request)
     await services.queue.workers()  # raises where the broker is away
-    body = await request.body()
-    lines = [Line(n, text) for n, text in enumerate(body.splitlines(), 1) if text.strip()]
+    body = io.BytesIO(await request.body())
+    lines = (Line(number, text) for number, text in enumerate(body, 1) if text.strip())
 
     async def parts() -> AsyncIterator[bytes]:
         async for found in answers(services, lines, idempotency_key):

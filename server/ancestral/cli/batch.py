@@ -6,7 +6,6 @@ import asyncio
 import base64
 import hashlib
 import json as codec
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from ancestral.settings import Settings
 
 if TYPE_CHECKING:
     from ancestral.api.batches import Line
+    from ancestral.cli.answered import Answered
 
 LOCAL_TTL = 5.0  # seconds that a result waits to be written
 
@@ -41,16 +41,18 @@ def batch(
     input may also be {"path": FILE}, from the folder of the input file. Lines that succeeded or
     cannot succeed are not repeated. The exit status is 1 if any failed.
     """
+    from ancestral.cli.answered import answered
+
     settings = Settings.from_env(models=models, broker=broker, slots=slots)
     plan = _plan(input)
-    before = _finished(output)
+    before = answered(output)
     failed = before.failed + asyncio.run(_run(settings, input, output, plan, before, json))
     if json:
         emit(
             {
                 "output": output,
                 "requests": plan.lines,
-                "already_answered": len(before.ids),
+                "already_answered": len(before),
                 "failed": failed,
             }
         )
@@ -64,12 +66,6 @@ def batch(
 class _Plan:
     lines: int
     models: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Finished:
-    ids: frozenset[str]
-    failed: int
 
 
 def _plan(input: Path) -> _Plan:
@@ -93,31 +89,8 @@ def _lines(input: Path) -> Iterator[Line]:
                 yield Line(number, text)
 
 
-def _finished(output: Path) -> _Finished:
-    """Answers of an earlier run that stay; a torn last line and passing failures are taken out."""
-    if not output.exists():
-        return _Finished(frozenset(), 0)
-    ids: set[str] = set()
-    failed = 0
-    kept = output.with_name(output.name + ".part")
-    with output.open("rb") as old, kept.open("wb") as new:
-        for text in old:
-            try:
-                found = codec.loads(text)
-                identity, status = str(found["custom_id"]), int(found["response"]["status_code"])
-            except (ValueError, KeyError, TypeError):
-                continue
-            if status >= 500 or identity in ids or not text.endswith(b"\n"):
-                continue
-            new.write(text)
-            ids.add(identity)
-            failed += status != 200
-    os.replace(kept, output)
-    return _Finished(frozenset(ids), failed)
-
-
 async def _run(
-    settings: Settings, input: Path, output: Path, plan: _Plan, before: _Finished, quiet: bool
+    settings: Settings, input: Path, output: Path, plan: _Plan, before: Answered, quiet: bool
 ) -> int:
     """Answer what is left; how many of it failed."""
     from prometheus_client import CollectorRegistry
@@ -148,8 +121,8 @@ async def _run(
     failed = 0
     try:
         with output.open("ab", buffering=0) as file, bar("requests", quiet=quiet) as display:
-            task = display.add_task(str(input), total=plan.lines, completed=len(before.ids))
-            async for found in answers(services, _left(input, before.ids), key):
+            task = display.add_task(str(input), total=plan.lines, completed=len(before))
+            async for found in answers(services, _left(input, before), key):
                 file.write(codec.dumps(found).encode() + b"\n")
                 failed += found["response"]["status_code"] != 200
                 display.advance(task)
@@ -160,17 +133,20 @@ async def _run(
     return failed
 
 
-def _left(input: Path, done: frozenset[str]) -> Iterator[Line]:
+def _left(input: Path, done: Answered) -> Iterator[Line]:
     """The lines that are still to be answered, with their files read."""
+    from ancestral.api.batches import identity_of
+
     for line in _lines(input):
         try:
             document = codec.loads(line.text)
-            identity = str(document.get("custom_id", f"line-{line.number}"))
-        except (ValueError, AttributeError):
-            document, identity = None, f"line-{line.number}"
-        if identity in done:
+        except (ValueError, RecursionError):
+            document = None  # its answer says what is wrong
+        if identity_of(document, line.number) in done:
             continue
-        yield line if document is None else replace(line, text=_with_files(document, input.parent))
+        if isinstance(document, dict):
+            line = replace(line, text=_with_files(document, input.parent))
+        yield line
 
 
 def _with_files(document: dict[str, Any], folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""`ancestral models`: what is in a store."""
+"""`ancestral models`: what is in a store, and compiling it ahead."""
 
 from __future__ import annotations
 
@@ -8,13 +8,25 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ancestral.cli.output import Json, ModelName, Models, RuntimeOption, emit, say, settings
+from ancestral.cli.output import (
+    FAILED,
+    Json,
+    ModelName,
+    ModelNames,
+    Models,
+    RuntimeOption,
+    emit,
+    people,
+    say,
+    settings,
+)
+from ancestral.progress import bar
 
 if TYPE_CHECKING:
     from ancestral.settings import Settings
     from ancestral.store import Manifest
 
-app = typer.Typer(help="List and show model packages.", no_args_is_help=True)
+app = typer.Typer(help="List, show and compile model packages.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -72,6 +84,42 @@ def show(
     say(table)
 
 
+@app.command()
+def prepare(
+    names: ModelNames = None,
+    models: Models = None,
+    runtime: RuntimeOption = None,
+    json: Json = False,
+) -> None:
+    """Compile packages as a worker does at its start, into ANCESTRAL_CACHE, for workers to find.
+
+    For images and shared volumes. Status 1 where a package cannot be served.
+    """
+    from ancestral.compile import CompileError
+    from ancestral.store import list_packages
+
+    found = settings(models)
+    wanted = names or [entry.name for entry in list_packages(found.models)]
+    errors: dict[str, str] = {}
+    with bar("packages", quiet=json) as display:
+        task = display.add_task("", total=len(wanted))
+        for name in wanted:
+            display.update(task, description=f"compiling {name}")
+            try:
+                _memory(name, found, runtime)
+            except (ValueError, CompileError) as error:
+                errors[name] = str(error)
+            display.advance(task)
+    if json:
+        emit({"cache": found.cache, "prepared": len(wanted) - len(errors), "errors": errors})
+    else:
+        for name, why in errors.items():
+            people().print(f"{name}: {why}", style="red", markup=False)
+        say(f"{len(wanted) - len(errors)} of {len(wanted)} packages are compiled in {found.cache}")
+    if errors:
+        raise typer.Exit(FAILED)
+
+
 def _memory(name: str, settings: Settings, runtime: str | None) -> dict[str, Any]:
     """Bytes of a model in service under these settings; it is compiled for that."""
     from ancestral.engine.footprint import footprint
@@ -79,6 +127,7 @@ def _memory(name: str, settings: Settings, runtime: str | None) -> dict[str, Any
     from ancestral.engine.process import limits
 
     loaded = load(name, settings.models, runtime=runtime or settings.runtime)
+    loaded.prepare()
     found = footprint(loaded, limits(settings))
     return {
         "runtime": loaded.runtime,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from ancestral.compile.capture import Inputs, capture
 from ancestral.compile.graph import Graph
@@ -22,6 +23,11 @@ class Tracing:
     ) -> Graph:
         """The graph of the network; raises CompileError where it cannot be traced."""
         return capture(network, example, dynamic)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Around tracing and checking: others who want the same graph may wait for it."""
+        yield
 
     def keep(self) -> None:
         """Called when the program of the graph has passed its parity check."""

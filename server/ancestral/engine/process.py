@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import signal
 import threading
 from types import FrameType
@@ -32,10 +33,16 @@ def labels(settings: Settings) -> list[str]:
 
 
 def preloaded(settings: Settings, served: list[str]) -> list[str]:
-    """Those that are loaded at the start. Raises ValueError for one that is not served."""
+    """Those that are loaded at the start, in that order. Raises ValueError for one not served.
+
+    Workers that share a broker load `all` in an order of their own each: so they compile different
+    ones at a time for all (`store.graph_cache`), and hold different ones where none holds all.
+    """
     wanted = [name.strip() for name in settings.preload.split(",") if name.strip()]
-    if wanted in (["all"], ["none"]):
-        return served if wanted == ["all"] else []
+    if wanted == ["none"]:
+        return []
+    if wanted == ["all"]:
+        return random.sample(served, len(served)) if settings.broker else served
     by_name = {label.partition("/")[0]: label for label in served}
     for name in wanted:
         if name not in by_name:

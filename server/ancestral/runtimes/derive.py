@@ -37,13 +37,14 @@ def derive(
     Raises ParityError where the program's params are not the forward pass's.
     """
     tracing = tracing or Tracing()
-    program = compile_network(network, conditions, order, tracing)
-    if not tracing.checked:
-        try:
-            check(program, network, conditions)
-        except RuntimeError as error:
-            raise CompileError(f"the step program does not run: {error}") from error
-        tracing.keep()
+    with tracing.alone():
+        program = compile_network(network, conditions, order, tracing)
+        if not tracing.checked:
+            try:
+                check(program, network, conditions)
+            except RuntimeError as error:
+                raise CompileError(f"the step program does not run: {error}") from error
+            tracing.keep()
     return program
 
 

@@ -1,5 +1,8 @@
 """Traced graphs kept on disk: a package is traced and checked once per machine, not at every start.
 
+Processes that share the folder do it once, too: one does, those that want the same graph meanwhile
+wait for it and read it.
+
 An entry is one safetensors file: the graph's document (see `graph_file`) in the header, and those
 constants that are no weights of the network. It is written after the program made of it has passed
 its parity check. The key covers everything that either follows from: the package, the order, the
@@ -13,7 +16,8 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -24,6 +28,7 @@ from torch import Tensor
 
 from ancestral.compile import CompileError, Graph, Tracing
 from ancestral.compile.capture import Inputs, capture
+from ancestral.locks import alone
 from ancestral.models.network import Network
 from ancestral.store.graph_file import graph_text, parse_graph
 
@@ -37,6 +42,8 @@ class CachedTracing(Tracing):
         self._file = folder / f"{key}.safetensors"
         self._traced: tuple[Graph, dict[str, Tensor]] | None = None
         self.checked = False
+        self._held = ExitStack()  # the lock, while it is traced and checked
+        self._waited = False
 
     def __call__(
         self, network: Network, example: Inputs, dynamic: Sequence[dict[int, str]]
@@ -44,11 +51,20 @@ class CachedTracing(Tracing):
         state: dict[str, Tensor] = dict(network.named_parameters(remove_duplicate=False))
         state.update(network.named_buffers(remove_duplicate=False))
         found = self._read(state)
+        if found is None and not self._waited:  # nobody has traced it, or somebody is about to
+            self._waited = True
+            self._held.enter_context(alone(self._file.parent / ".lock"))
+            found = self._read(state)
         self.checked = found is not None
         if found is None:
             found = capture(network, example, dynamic)
             self._traced = (found, state)
         return found
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        with self._held:
+            yield
 
     def keep(self) -> None:
         if self._traced is None:

@@ -10,19 +10,23 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import llvmlite.binding as llvm
 import numba
 from numba import config
 
+from ancestral.locks import alone
 from ancestral.settings import CACHE
 
 
 def folder() -> Path:
-    """The folder of this version's compiled code."""
+    """The folder of this version's compiled code, for this kind of processor."""
     found = hashlib.sha256(numba.__version__.encode())
+    found.update(llvm.get_host_cpu_name().encode())
+    found.update(llvm.get_host_cpu_features().flatten().encode())
     here = Path(__file__).parent
     for path in (here.parent / "fields.py", *sorted(here.glob("*.py"))):
         found.update(path.read_bytes())
@@ -41,13 +45,7 @@ def compiling(what: str) -> Iterator[None]:
     if done.exists():
         yield
         return
-    with ExitStack() as held:
-        with suppress(ImportError, OSError):  # no such locks, or nowhere to write
-            import fcntl
-
-            done.parent.mkdir(parents=True, exist_ok=True)
-            lock = held.enter_context((done.parent / f"{what}.lock").open("w"))
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone(done.with_suffix(".lock")):
         yield
         with suppress(OSError):
             done.touch()
