@@ -28,7 +28,7 @@ export class Run {
     return !this.ended && (this.stream?.paused ?? false);
   }
 
-  /** Holds what is shown, or goes on. */
+  /** Stops the drawing, or goes on. */
   pause(on) {
     this.#marks = [];
     if (on) this.stream.pause();
