@@ -72,10 +72,17 @@ def test_three_workers(tmp_path: Path) -> None:
     assert {answer["response"]["status_code"] for answer in answers} == {200}
 
 
-@pytest.mark.parametrize("name", ["stream", "embed", "batch"])
-def test_python_of_the_how_to_pages(name: str, tmp_path: Path) -> None:
-    serve = "ancestral serve --packages wavenet-digits,pixelcnn-circuit-boards\n"
+@pytest.mark.parametrize(
+    ("name", "package"),
+    [
+        ("stream", "wavenet-digits"),
+        ("embed", ""),
+        ("batch", "pixelcnn-circuit-boards"),
+        ("complete", "made-ensemble-binary-mnist"),
+    ],
+)
+def test_python_of_the_how_to_pages(name: str, package: str, tmp_path: Path) -> None:
     with Walk(ROOT / "docs" / "how-to" / f"{name}.md", tmp_path) as walk:
-        if name != "embed":
-            walk.blocks.insert(0, ("sh", "", serve))
+        if package:
+            walk.blocks.insert(0, ("sh", "", f"ancestral serve --packages {package}\n"))
         walk.run()
