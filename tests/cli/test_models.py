@@ -42,6 +42,21 @@ def test_prepare(
     assert (told.json["prepared"], list(told.json["errors"])) == (1, ["absent"])
 
 
+def test_slots_follow_from_the_memory(
+    run: Run, small_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def memory() -> dict[str, int]:
+        shown = run("models", "show", "tiny-wavenet", "--models", small_store, "--json")
+        found: dict[str, int] = shown.json["memory"]
+        return found
+
+    each = memory()["bytes_per_slot"]
+    monkeypatch.setenv("ANCESTRAL_SLOT_MEMORY_BYTES", str(3 * each + 1))
+    assert memory()["slots"] == 3
+    monkeypatch.setenv("ANCESTRAL_MEMORY_BYTES", str(memory()["weight_bytes"] + 2 * each))
+    assert memory()["slots"] == 2
+
+
 def test_unknown_models_and_stores(run: Run, small_store: Path) -> None:
     found = run("models", "show", "nobody", "--models", small_store)
     assert found.status == 2

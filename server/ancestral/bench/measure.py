@@ -35,7 +35,7 @@ from ancestral.models.data import whole_frames
 from ancestral.models.rounding import BYTES
 from ancestral.runtimes.base import Runtime, SlotRequest
 
-BATCHES = (1, 16)
+BATCHES = (1, 4, 16, 64)
 WINDOW = 5.0  # seconds of sampling timed at most
 NAIVE_SITES = 3  # forward passes timed of the naive loop; the rest is multiplied up
 _SCORE_REPEATS = 3  # passes timed before sampling and again after it; the fastest counts

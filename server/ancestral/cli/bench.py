@@ -62,7 +62,8 @@ def models_(
         ),
     ] = None,
     batch: Annotated[
-        list[int] | None, typer.Option(min=1, help="Batch size; repeatable [default: 1, 16].")
+        list[int] | None,
+        typer.Option(min=1, help="Size; repeatable [default: 1, 4, 16, 64]."),
     ] = None,
     sites: Annotated[
         int | None, typer.Option(min=1, help="Length of items of open length [default: 4000].")

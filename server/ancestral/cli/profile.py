@@ -13,7 +13,8 @@ from ancestral.settings import Settings
 def profile(
     name: Annotated[str, typer.Argument(metavar="MODEL", help="A package, or a network's name.")],
     batch: Annotated[
-        list[int] | None, typer.Option(min=1, help="Batch size; repeatable [default: 1, 16].")
+        list[int] | None,
+        typer.Option(min=1, help="Size; repeatable [default: 1, 4, 16, 64]."),
     ] = None,
     sites: Annotated[int, typer.Option(min=16, help="Of each item.")] = 160,
     weights: WeightsOption = None,
