@@ -77,7 +77,11 @@ class SampleBody(Queued):
         json_schema_extra={
             "examples": [
                 {"model": "gated-pixelcnn-mnist", "count": 4, "seed": 7, "condition": {"label": 3}},
-                {"model": "wavenet-fsdd", "seconds": 0.5, "condition": {"digit": 2}},
+                {
+                    "model": "wavenet-digits",
+                    "seconds": 0.5,
+                    "condition": {"digit": 2, "speaker": 0},
+                },
             ]
         }
     )
@@ -116,7 +120,7 @@ class LogProbBody(LogProbOptions):
         json_schema_extra={
             "examples": [
                 {
-                    "model": "made-binarized-mnist",
+                    "model": "made-binary-mnist",
                     "inputs": [{"data": "iVBORw0KGgo…", "content_type": "image/png"}],
                     "return": ["log_prob", "bits_per_dim", "percentile"],
                 }
