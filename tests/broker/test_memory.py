@@ -1,4 +1,4 @@
-"""The queue in memory by a clock of the test's own; the rest is in test_queue.py."""
+"""The queue in memory by a clock of the test's own; what both queues do is in its neighbours."""
 
 from __future__ import annotations
 
