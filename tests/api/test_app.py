@@ -132,6 +132,14 @@ def test_the_page_is_at_the_root(client: Client) -> None:
     assert client.get("/no-such-file.js").status_code == 404
 
 
+def test_another_method_than_a_route_takes(client: Client) -> None:
+    for answer in (client.get("/sample"), client.get("/models/tiny-made/load")):
+        assert answer.status_code == 405
+        assert answer.headers["allow"] == "POST"
+        assert answer.json()["status"] == 405
+    assert client.post("/models").headers["allow"] == "GET"
+
+
 @pytest.mark.parametrize(("side", "status"), [(10, 504), (11, 422)])
 def test_a_picture_of_more_pixels_than_the_setting_allows(
     client: Client, side: int, status: int

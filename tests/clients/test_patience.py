@@ -19,7 +19,10 @@ from ancestral_client.http import Backoff
 
 
 def test_an_absent_server_is_an_error_at_once() -> None:
-    with Client("http://127.0.0.1:9", patience=1e6) as client, pytest.raises(Unreachable):
+    with (
+        Client("http://127.0.0.1:9", patience=1e6) as client,
+        pytest.raises(Unreachable, match=r"no server answers at http://127\.0\.0\.1:9"),
+    ):
         client.models()
 
 

@@ -142,6 +142,8 @@ class Http:
         else:
             pause = backoff.pause() if self.reached else None
             if pause is None:
-                message = f"{self.settings.url}: {error or type(error).__name__}"
+                message = (
+                    f"no server answers at {self.settings.url}: {error or type(error).__name__}"
+                )
                 raise Unreachable(message) from error
         await asyncio.sleep(pause)

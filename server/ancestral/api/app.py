@@ -15,6 +15,7 @@ from fastapi.staticfiles import StaticFiles
 from prometheus_client import CollectorRegistry
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from ancestral import __version__
 from ancestral.access import KeyRing, Ledger, MemoryLedger
@@ -124,6 +125,7 @@ def create_app(settings: Settings | None = None, loader: Loader | None = None) -
         responses={500: {"description": "the server's own fault"}},
     )
     app.state.services = services
+    app.state.worker = worker
     app.state.watch = StepWatch()
     problems.install(app)
     parts = (log_prob, embed, sample, batches, jobs, models, workers, tokens, health, inference)
@@ -186,11 +188,16 @@ def _describe_bodies(app: FastAPI) -> None:
 
 
 def _mount_page(app: FastAPI, folder: Path) -> None:
-    """The page at `/`, after every route; the API's documentation where there is no page."""
+    """The page for what no route knows; the API's documentation at `/` where there is no page."""
     if (folder / "index.html").is_file():
         # /client is a link to the sources of the JavaScript client, which the page is built on
         files = Page(directory=folder, html=True, follow_symlink=True)
-        app.mount("/", files, name="page")
+        nothing = app.router.default
+
+        async def page(scope: Scope, receive: Receive, send: Send) -> None:
+            await (files if scope["type"] == "http" else nothing)(scope, receive, send)
+
+        app.router.default = page  # and no mount, which would hide that a route takes other methods
         return
     answer: Callable[[], Response] = lambda: RedirectResponse("/docs")  # noqa: E731
     app.add_api_route("/", answer, include_in_schema=False)

@@ -11,6 +11,8 @@ import uvicorn
 
 from ancestral.api.app import create_app
 from ancestral.api.services import Services
+from ancestral.engine.process import leave
+from ancestral.engine.worker import Worker
 from ancestral.logs import set_up_logs
 from ancestral.settings import Settings
 from ancestral.tracing import set_up_traces
@@ -27,9 +29,10 @@ class Server(uvicorn.Server):
     at once.
     """
 
-    def __init__(self, config: uvicorn.Config, services: Services) -> None:
+    def __init__(self, config: uvicorn.Config, services: Services, worker: Worker | None) -> None:
         super().__init__(config)
         self._services = services
+        self.worker = worker
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         services = self._services
@@ -69,11 +72,14 @@ def server(settings: Settings) -> Server:
         log_config=None,
         server_header=False,
     )
-    return Server(config, app.state.services)
+    return Server(config, app.state.services, app.state.worker)
 
 
 def serve(settings: Settings) -> None:
-    """Serve until interrupted."""
+    """Serve until interrupted; a model that is being loaded then is not waited for."""
     set_up_logs(settings)
     set_up_traces(settings, "ancestral-api")
-    server(settings).run()
+    running = server(settings)
+    running.run()
+    if running.worker is not None:
+        leave(running.worker)

@@ -105,6 +105,11 @@ def work(settings: Settings, *, metrics_port: int | None = None) -> None:
     worker.drain(settings.drain_seconds, again)
     worker.stop()
     logger.info("%s has ended", worker.name)
+    leave(worker)
+
+
+def leave(worker: Worker) -> None:
+    """End the process if a model is being loaded still: its thread cannot be broken off."""
     if worker.loading:
         logging.shutdown()
         os._exit(0)

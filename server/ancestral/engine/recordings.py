@@ -39,4 +39,4 @@ def read_condition(
             raise ConditionError(name, f"has {len(sound)} samples; {length.maximum} are the most")
         return measure(sound)
     except MediaError as error:
-        raise ConditionError(name, str(error)) from error
+        raise ConditionError(name, error.mismatch) from error
