@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,8 +41,9 @@ class Fleet:
     def __post_init__(self) -> None:
         self.redis = redis.Redis.from_url(self.broker.url)
 
-    def worker(self) -> subprocess.Popen[bytes]:
-        return self._start("worker")
+    def worker(self, *flags: str, command: Sequence[str] = COMMAND) -> subprocess.Popen[bytes]:
+        """A worker process; another `command` line stands for one with a fault."""
+        return self._start(*command, "worker", *flags)
 
     def api(self, port: int = 0) -> tuple[Server, subprocess.Popen[bytes]]:
         """An API process at a port, a free one where it is 0."""
@@ -50,7 +51,7 @@ class Fleet:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
             port = probe.getsockname()[1]
-        process = self._start("serve", "--port", str(port))
+        process = self._start(*COMMAND, "serve", "--port", str(port))
         self.servers.append(Server(f"http://127.0.0.1:{port}"))
         return self.servers[-1], process
 
@@ -84,7 +85,7 @@ class Fleet:
         for process in self.processes:
             process.wait(60)
 
-    def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def _start(self, *command: str) -> subprocess.Popen[bytes]:
         env = os.environ | {
             "ANCESTRAL_MODELS": str(self.store),
             "ANCESTRAL_BROKER": self.broker.url,
@@ -92,15 +93,13 @@ class Fleet:
             "OMP_NUM_THREADS": "1",
             **{f"ANCESTRAL_{name}": value for name, value in self.settings.items()},
         }
-        process = subprocess.Popen([*COMMAND, *arguments], env=env)
+        process = subprocess.Popen(command, env=env)
         self.processes.append(process)
         return process
 
 
-@pytest.fixture(scope="session")
-def long_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A WaveNet whose items are long enough to be interrupted, and a MADE whose are not."""
-    root = tmp_path_factory.mktemp("store")
+def publish_long(root: Path, version: int = 1) -> None:
+    """A WaveNet whose items are long enough to be interrupted."""
     sound = {
         "kind": "audio",
         "levels": 16,
@@ -108,7 +107,14 @@ def long_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "sample_rate": 1000,
         "length": {"default": 1000, "maximum": 200_000},
     }
-    publish(root, "tiny-wavenet", name="long-wavenet", data=sound)
+    publish(root, "tiny-wavenet", name="long-wavenet", version=version, data=sound)
+
+
+@pytest.fixture(scope="session")
+def long_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The long WaveNet, and a MADE whose items are short."""
+    root = tmp_path_factory.mktemp("store")
+    publish_long(root)
     publish(root, "tiny-made")
     return root
 

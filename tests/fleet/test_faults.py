@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from tests.fleet import streams
@@ -13,7 +14,13 @@ from tests.fleet.conftest import Fleet
 pytestmark = pytest.mark.slow
 
 SITES = 200_000  # of one stream: seconds, of twenty at a time
+QUEUED = 50  # jobs that wait meanwhile
 ANSWER_SECONDS = 10.0  # five times the two within which a server without a broker says so
+
+
+def body(seed: int) -> dict[str, Any]:
+    """A short job."""
+    return {"model": "long-wavenet", "seed": seed, "sites": 20, "condition": {"label": 1}}
 
 
 def until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
@@ -64,16 +71,27 @@ def test_an_api_process_dies_and_its_clients_resume_on_another(fleet: Fleet) -> 
 
 
 def test_the_broker_is_restarted_under_load(fleet: Fleet) -> None:
+    fleet.settings = {"PACKAGES": "long-wavenet", "SLOTS": str(streams.STREAMS)}
     server, _ = fleet.api()
     fleet.worker()
     fleet.wait_until_ready(server, 1)
     readers = streams.start(server, SITES)
     under_way(readers)
+    answers = [server.post("/sample", body(seed), prefer="respond-async") for seed in range(QUEUED)]
+    assert {answer.status_code for answer in answers} == {202}
+    queued = [answer.json()["id"] for answer in answers]
+    states = [server.client.get(f"/jobs/{job}").json()["state"] for job in queued]
+    assert states.count("queued") > QUEUED // 2
     fleet.broker.stop(signal.SIGKILL)
     time.sleep(1.0)
     fleet.broker.start()
     streams.join(readers, fleet.model)
     assert [reader.resumed for reader in readers] == [0] * len(readers)  # a pause, no error
+    for seed, job in enumerate(queued):
+        until(lambda job=job: server.client.get(f"/jobs/{job}/result").status_code != 409)
+        (item,) = server.client.get(f"/jobs/{job}/result").json()["items"]
+        expected = fleet.model.sample(1, seed, {"label": 1}, sites=20).items[0]
+        assert item["data"] == expected.tolist()
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
@@ -81,13 +99,12 @@ def test_the_broker_is_out_of_reach(fleet: Fleet, how: signal.Signals) -> None:
     server, _ = fleet.api()
     fleet.worker()
     fleet.wait_until_ready(server, 1)
-    body = {"model": "long-wavenet", "seed": 1, "sites": 20, "condition": {"label": 1}}
-    before = server.post("/sample", body)
+    before = server.post("/sample", body(1))
     assert before.status_code == 200
     fleet.broker.process.send_signal(how)
     time.sleep(0.1)
     started = time.monotonic()
-    refused = server.post("/sample", body)
+    refused = server.post("/sample", body(1))
     assert refused.status_code == 503
     assert refused.headers["Retry-After"]
     assert time.monotonic() - started < ANSWER_SECONDS
@@ -102,5 +119,5 @@ def test_the_broker_is_out_of_reach(fleet: Fleet, how: signal.Signals) -> None:
         fleet.broker.process.wait()
         fleet.broker.start()
     fleet.wait_until_ready(server, 1)
-    after = server.post("/sample", body)
+    after = server.post("/sample", body(1))
     assert after.json()["items"] == before.json()["items"]

@@ -97,13 +97,18 @@ def missing(workers: list[WorkerReport], wanted: Collection[str]) -> list[str]:
 
 
 def require_served(workers: list[WorkerReport], label: str, wanted: Collection[str] = ()) -> None:
-    """Raise a problem where no worker holds the model or is about to."""
+    """Raise a problem where no worker holds the model or is about to.
+
+    One that is wanted comes back when its worker does, unless another version has taken its place.
+    """
     report = report_of(workers, label)
-    if report is None and label.partition("/")[0] in wanted:
+    name = label.partition("/")[0]
+    held = {found.partition("/")[0] for worker in workers for found in worker.models}
+    if report is None and name in wanted and name not in held:
         detail = f"model: no worker holds {label} at the moment"
         raise Problem(503, "Service Unavailable", detail, [("model", detail)], {"Retry-After": "5"})
     if report is None or report.state == "leaving":
-        detail = f"{label} is not loaded; POST /models/{label.partition('/')[0]}/load loads it"
+        detail = f"{label} is not loaded; POST /models/{name}/load loads it"
         raise Problem.of_field("model", detail, 409)
     if report.state == "failed":
         raise Problem.of_field("model", f"{label} cannot be served: {report.error}", 503)

@@ -19,6 +19,7 @@ from ancestral.store import Manifest
 
 router = APIRouter(prefix="/models", tags=["models"])
 Version = Annotated[int | None, Query(ge=1, description="the default version where absent")]
+Shown = Annotated[int | None, Query(ge=1, description="where absent, the one that a request gets")]
 _FEW: dict[int | str, dict[str, Any]] = {status: PROBLEMS[status] for status in (404, 422)}
 _CONTROL = _FEW | {status: PROBLEMS[status] for status in (401, 403, 503)}
 
@@ -29,7 +30,7 @@ async def models(request: Request) -> JSONResponse:
     found = []
     for entry in services.catalogue.entries():
         try:
-            manifest = services.catalogue.manifest(entry.name)
+            manifest = await services.meant(entry.name)
         except Problem:
             continue  # a broken package is told of by its own address, and by readiness
         found.append(await _described(services, manifest))
@@ -37,9 +38,9 @@ async def models(request: Request) -> JSONResponse:
 
 
 @router.get("/{name}", summary="One model", responses={200: {"model": ModelAnswer}, **_FEW})
-async def model(name: str, request: Request, version: Version = None) -> JSONResponse:
+async def model(name: str, request: Request, version: Shown = None) -> JSONResponse:
     services = services_of(request)
-    manifest = services.catalogue.manifest(name, version)
+    manifest = await services.meant(name, version)
     document = manifest.model_dump(mode="json", exclude_none=True, exclude={"reference"})
     scores = [] if manifest.reference is None else list(manifest.reference.scores)
     described = await _described(services, manifest)

@@ -80,13 +80,17 @@ class Services:
     async def served(self, name: str, version: int | None = None) -> Manifest:
         """The manifest of a model that a worker serves. Raises a problem naming `model`."""
         self.require_open()
-        manifest = self.catalogue.manifest(name, version)
-        workers = await self.queue.workers()
-        if version is None and "/" not in name:
-            label = in_service(workers, label_of(manifest))
-            manifest = self.catalogue.manifest(label)
-        require_served(workers, label_of(manifest), self.wanted)
+        manifest = await self.meant(name, version)
+        require_served(await self.queue.workers(), label_of(manifest), self.wanted)
         return manifest
+
+    async def meant(self, name: str, version: int | None = None) -> Manifest:
+        """The manifest that a name stands for now. Raises a problem naming `model`."""
+        manifest = self.catalogue.manifest(name, version)
+        if version is not None or "/" in name:
+            return manifest
+        label = in_service(await self.queue.workers(), label_of(manifest))
+        return self.catalogue.manifest(label)
 
     def require_open(self) -> None:
         """Raise a problem where this process is about to stop."""
