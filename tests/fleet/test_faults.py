@@ -36,20 +36,26 @@ def under_way(readers: list[streams.Reader]) -> None:
     assert not any(reader.ended for reader in readers)
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
-def test_a_worker_dies_or_hangs(fleet: Fleet, how: signal.Signals) -> None:
+def attempts(fleet: Fleet, readers: list[streams.Reader]) -> set[bytes | None]:
+    return {fleet.redis.hget(f"{{job:{reader.job}}}", "attempt") for reader in readers}
+
+
+@pytest.mark.parametrize("course", ["dies", "hangs", "comes back while others run its jobs"])
+def test_a_worker_dies_or_hangs(fleet: Fleet, course: str) -> None:
     server, _ = fleet.api()
     workers = [fleet.worker(), fleet.worker()]
     fleet.wait_until_ready(server, 2)
     readers = streams.start(server, SITES)
     under_way(readers)
     victim = fleet.busiest(workers)
-    victim.send_signal(how)
+    victim.send_signal(signal.SIGKILL if course == "dies" else signal.SIGSTOP)
+    until(lambda: b"2" in attempts(fleet, readers))
+    if course.startswith("comes back"):
+        assert not all(reader.ended for reader in readers)
+        victim.send_signal(signal.SIGCONT)  # its late writes are refused
     streams.join(readers, fleet.model)
-    attempts = [fleet.redis.hget(f"{{job:{reader.job}}}", "attempt") for reader in readers]
-    assert b"2" in attempts
     lengths = [fleet.redis.xlen(f"{{job:{reader.job}}}:out") for reader in readers]
-    if how == signal.SIGSTOP:
+    if course != "dies":
         victim.send_signal(signal.SIGCONT)
         fleet.wait_until_ready(server, 2)  # it is back, and was refused what it had still to say
         assert [fleet.redis.xlen(f"{{job:{r.job}}}:out") for r in readers] == lengths
