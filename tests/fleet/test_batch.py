@@ -1,4 +1,4 @@
-"""A long batch on the command line, killed and run again: no repeats, and flat memory."""
+"""Long batches: on the command line, killed and run again, and over HTTP; memory stays flat."""
 
 from __future__ import annotations
 
@@ -8,12 +8,21 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.fleet.conftest import COMMAND
+from tests.fleet.conftest import COMMAND, Fleet
 from tests.fleet.test_load import MIB, resident
 
 pytestmark = pytest.mark.slow
 
 LINES = 100_000
+POSTED = 10_000  # of them over HTTP
+
+
+def write_lines(path: Path, count: int = LINES) -> None:
+    body = {"model": "tiny-made", "inputs": [[0, 1, 1, 0, 1, 0]]}
+    with path.open("w") as file:
+        for n in range(count):
+            line = {"custom_id": f"item-{n}", "url": "/log_prob", "body": body}
+            file.write(json.dumps(line) + "\n")
 
 
 def written(output: Path) -> int:
@@ -23,11 +32,7 @@ def written(output: Path) -> int:
 @pytest.mark.timeout(3600)
 def test_a_batch_of_many_lines(long_store: Path, tmp_path: Path) -> None:
     source, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
-    body = {"model": "tiny-made", "inputs": [[0, 1, 1, 0, 1, 0]]}
-    with source.open("w") as file:
-        for n in range(LINES):
-            line = {"custom_id": f"item-{n}", "url": "/log_prob", "body": body}
-            file.write(json.dumps(line) + "\n")
+    write_lines(source)
     command = [*COMMAND, "batch", str(source), str(output), "--models", str(long_store), "--json"]
 
     def after(lines: int, process: subprocess.Popen[bytes]) -> int:
@@ -54,3 +59,32 @@ def test_a_batch_of_many_lines(long_store: Path, tmp_path: Path) -> None:
     names = [json.loads(line)["custom_id"] for line in output.read_bytes().splitlines()]
     assert names[: len(stood)] == stood  # those were not repeated
     assert len(names) == len({*names}) == LINES
+
+
+@pytest.mark.timeout(3600)
+def test_a_batch_of_many_lines_over_http(fleet: Fleet, tmp_path: Path) -> None:
+    # Results are gone soon after they are read: what grows is what the batch itself holds
+    fleet.settings = {"PACKAGES": "tiny-made", "JOB_TTL_SECONDS": "2"}
+    server, api = fleet.api()
+    fleet.worker()
+    fleet.wait_until_ready(server, 1)
+    source = tmp_path / "in.jsonl"
+    write_lines(source, POSTED)
+    grown: list[int] = []
+    names: set[str] = set()
+    started = time.monotonic()
+    before = resident(api.pid)
+    content = source.read_bytes()
+    with server.client.stream("POST", "/batches", content=content, timeout=600) as answer:
+        for text in answer.iter_lines():
+            line = json.loads(text)
+            assert line["response"]["status_code"] == 200
+            names.add(line["custom_id"])
+            if len(names) % 1000 == 0:
+                grown.append(resident(api.pid) - before)
+    rate = POSTED / (time.monotonic() - started)
+    assert len(names) == POSTED
+    early, late = grown[len(grown) // 4], max(grown)
+    print(f"{POSTED} lines, {len(content) / MIB:.1f} MiB, at {rate:.0f}/s: the API grew by "  # noqa: T201
+          f"{early / MIB:.1f} MiB in the first quarter, {late / MIB:.1f} MiB in all")  # fmt: skip
+    assert late - early < 32 * MIB
