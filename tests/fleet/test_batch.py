@@ -13,7 +13,7 @@ from tests.fleet.test_load import MIB, resident
 
 pytestmark = pytest.mark.slow
 
-LINES = 100_000
+LINES = 40_000
 POSTED = 10_000  # of them over HTTP
 
 

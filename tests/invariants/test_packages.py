@@ -40,7 +40,8 @@ def cases() -> Iterator[Any]:
             if other and not package.startswith(wanted):
                 continue
             long = other or (kind == "reference" and package.startswith(LONG))
-            yield pytest.param(package, kind, marks=[pytest.mark.slow] if long else [])
+            marks = [pytest.mark.slow, pytest.mark.timeout(1800)] if long else []
+            yield pytest.param(package, kind, marks=marks)
 
 
 @pytest.mark.parametrize(("package", "kind"), list(cases()))
