@@ -104,18 +104,25 @@ def test_a_cancelled_job_is_gone_within_one_turn(bench: Bench, wavenet: Model) -
 
 
 def test_neither_verb_starves(bench: Bench, wavenet: Model) -> None:
-    endless = sample_job(wavenet, count=2, sites=100_000)
+    """Both go on where the stream has no end and scores never cease to wait."""
+    endless = sample_job(wavenet, count=2, sites=200_000)
     submit(bench.queue, endless)
     bench.worker.turn()
-    rng = np.random.default_rng(0)
-    scores = [
-        score_job(wavenet, [rng.integers(0, 16, 2000)], condition={"label": 0}) for _ in range(20)
-    ]
-    for job in scores:
-        submit(bench.queue, job)
-    before = len(entries(bench.queue, endless))
-    bench.turn_until(lambda: all(bench.ended(job) for job in scores))
-    assert len(entries(bench.queue, endless)) >= before + 2  # a frame of each item
+    values = np.random.default_rng(0).integers(0, 16, 2000)
+    waiting: list[Job] = []
+    ended: list[Job] = []
+    frames = len(entries(bench.queue, endless))
+
+    def both_went_on() -> bool:
+        ended.extend(job for job in waiting if bench.ended(job))
+        waiting[:] = [job for job in waiting if job not in ended]
+        while len(waiting) < 4:
+            waiting.append(score_job(wavenet, [values], condition={"label": 0}))
+            submit(bench.queue, waiting[-1])
+        return len(ended) >= 8 and len(entries(bench.queue, endless)) >= frames + 6
+
+    bench.turn_until(both_went_on)
+    assert not bench.ended(endless)
     asyncio.run(bench.queue.cancel(endless.id))
     bench.worker.turn()
 
