@@ -15,7 +15,7 @@ from ancestral.compile import Program
 from ancestral.engine.model import Model
 from ancestral.runtimes import derive
 from ancestral.runtimes.base import Advance, Runtime
-from ancestral.runtimes.reference import Batch
+from ancestral.runtimes.running import Batch
 
 
 @dataclass(frozen=True, slots=True)

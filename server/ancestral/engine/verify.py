@@ -33,7 +33,8 @@ from ancestral.engine.rounded import rounding
 from ancestral.engine.runtimes import RuntimeKind
 from ancestral.models.data import whole_frames
 from ancestral.runtimes.base import SlotRequest
-from ancestral.runtimes.reference import Batch, ReferenceRuntime
+from ancestral.runtimes.reference import ReferenceRuntime
+from ancestral.runtimes.running import Batch
 from ancestral.train.splits import Split
 
 ARITHMETIC_LIMIT = 1.05  # of one forward pass

@@ -18,7 +18,7 @@ from torch import Tensor
 from ancestral.compile import CompileError, ParityError, Program, Tracing, compile_network
 from ancestral.models.data import ConditionSpec, whole_frames
 from ancestral.models.network import Network
-from ancestral.runtimes.reference import Batch, new_batch
+from ancestral.runtimes.running import Batch, new_batch
 from ancestral.stages import each
 
 PARITY = 1e-10  # of the params' scale, in float64

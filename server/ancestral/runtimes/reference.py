@@ -7,63 +7,18 @@ not depend on the batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Protocol
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ancestral.compile import ElementProgram, Program
-from ancestral.compile.graph import Graph
+from ancestral.compile import Program
 from ancestral.models.network import Network
 from ancestral.runtimes.base import Advance, Sampling, SlotRequest
-from ancestral.runtimes.elements import Elements
-from ancestral.runtimes.lattice import Draw, Lattice
+from ancestral.runtimes.running import Batch, new_batch
 from ancestral.runtimes.slot import SlotState
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch on one thread: a site's products are too small to share, and where another process
-    has the second core, threads that wait for each other cost a hundred times the work."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-class Batch(Protocol):
-    """A running batch of a program's space: `Lattice` for grids and time, `Elements` otherwise."""
-
-    graph: Graph
-
-    @property
-    def n(self) -> int: ...
-
-    def step(self, draw: Draw) -> None: ...
-    def settle(self) -> None: ...
-    def aligned(self, rank: int) -> bool: ...
-    def open(
-        self, conditions: tuple[Tensor, ...], values: Tensor | None, rank: int, sites: int
-    ) -> Tensor | None: ...
-    def close(self, at: int) -> None: ...
-    @property
-    def weights(self) -> list[Tensor]: ...
-    def slot_bytes(self, sites: int) -> int: ...
-
-
-def new_batch(
-    program: Program, network: Network, slots: int, dtype: torch.dtype, device: torch.device
-) -> Batch:
-    """An empty running batch for a program."""
-    codes = torch.int64 if network.likelihood.discrete else dtype
-    if isinstance(program, ElementProgram):
-        return Elements(program, slots, dtype, device, codes)
-    return Lattice(program, slots, dtype, device, codes)
+from ancestral.runtimes.threads import one_thread
 
 
 class ReferenceRuntime:

@@ -15,7 +15,7 @@ from functools import cache
 import torch
 
 from ancestral.runtimes.base import Advance, Runtime, SlotRequest
-from ancestral.runtimes.reference import one_thread
+from ancestral.runtimes.threads import one_thread
 
 
 @cache

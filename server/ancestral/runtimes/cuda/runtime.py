@@ -12,7 +12,8 @@ from ancestral.models.network import Network
 from ancestral.runtimes.cuda.batch import CudaBatch
 from ancestral.runtimes.cuda.capture import Calls, Capture, CudaGraphs
 from ancestral.runtimes.cuda.elements import CudaElements
-from ancestral.runtimes.reference import Batch, ReferenceRuntime
+from ancestral.runtimes.reference import ReferenceRuntime
+from ancestral.runtimes.running import Batch
 
 Precision = Literal["float32", "tf32", "bf16"]
 

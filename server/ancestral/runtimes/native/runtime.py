@@ -15,7 +15,8 @@ from ancestral.runtimes.native.chunk import Chunk
 from ancestral.runtimes.native.code import draw
 from ancestral.runtimes.native.elements import NativeElements
 from ancestral.runtimes.native.lower.errors import Unsupported
-from ancestral.runtimes.reference import Batch, ReferenceRuntime
+from ancestral.runtimes.reference import ReferenceRuntime
+from ancestral.runtimes.running import Batch
 
 
 class NativeRuntime(ReferenceRuntime):

@@ -10,7 +10,8 @@ from ancestral.compile import Program, StepProgram
 from ancestral.models.network import Network
 from ancestral.runtimes.onnx.batch import OnnxBatch
 from ancestral.runtimes.onnx.writer import Unwritten
-from ancestral.runtimes.reference import Batch, ReferenceRuntime
+from ancestral.runtimes.reference import ReferenceRuntime
+from ancestral.runtimes.running import Batch
 
 
 class OnnxRuntime(ReferenceRuntime):

@@ -19,19 +19,11 @@ from ancestral.compile.graph import Graph, Node, Ref
 from ancestral.compile.whole import canonical
 from ancestral.store.errors import PackageError
 from ancestral.store.pt2.archive import DTYPES, Archive
+from ancestral.store.pt2.arguments import Arguments
 
 Size = int | str  # a number, or the expression of a symbol
 
 _SCHEMA = 8
-_MEMORY_FORMATS = {
-    1: torch.contiguous_format,
-    2: torch.channels_last,
-    3: torch.channels_last_3d,
-    4: torch.preserve_format,
-}
-_LISTS = ("as_ints", "as_floats", "as_bools", "as_strings", "as_int_lists", "as_float_lists")
-_PLAIN = ("as_int", "as_float", "as_bool", "as_string")
-_NAMED = ("as_sym_int", "as_sym_float", "as_sym_bool")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +81,7 @@ class _Reader:
         self.metas: dict[str, Meta] = {}
         self.hints: dict[str, int] = {}
         self.known: set[str] = set()
+        self.arguments = Arguments(self.known, self.refuse)
 
     def refuse(self, message: str) -> PackageError:
         return self.archive.error(self.entry, message)
@@ -103,7 +96,7 @@ class _Reader:
         self._metas(self.graph)
         for name, tensor in tensors.items():
             self._fits(name, tensor)
-        self.known = {*inputs, *tensors}
+        self.known.update(inputs, tensors)
         self._add(self.graph["nodes"], {})
         output = self._output()
         if output not in self.known:
@@ -188,13 +181,13 @@ class _Reader:
         args: list[Any] = []
         kwargs: dict[str, Any] = {}
         for given in node["inputs"]:
-            value = self._argument(given["arg"], renamed)
+            value = self.arguments.read(given["arg"], renamed)
             if given.get("kind") == 2:
                 kwargs[str(given["name"])] = value
             else:
                 args.append(value)
         outputs = node["outputs"]
-        names = [self._named(output, renamed) for output in outputs]
+        names = [self.arguments.result(output, renamed) for output in outputs]
         if len(names) == 1 and isinstance(names[0], str):
             self._define(Node(names[0], op, tuple(args), kwargs, source))
             return
@@ -212,68 +205,6 @@ class _Reader:
         self.known.add(node.name)
         self.nodes.append(canonical(node))
 
-    def _named(self, output: Mapping[str, Any], renamed: Mapping[str, str]) -> Any:
-        ((kind, body),) = output.items()
-        if kind == "as_tensor":
-            return renamed.get(str(body["name"]), str(body["name"]))
-        if kind in _NAMED:
-            return str(body["as_name"])
-        if kind == "as_tensors":
-            return [str(item["name"]) for item in body]
-        if kind == "as_optional_tensor":
-            return str(body["as_tensor"]["name"]) if "as_tensor" in body else ""
-        if kind == "as_none":
-            return ""
-        raise self.refuse(f"an operator gives a result of kind {kind}")
-
-    def _argument(self, arg: Mapping[str, Any], renamed: Mapping[str, str]) -> Any:
-        ((kind, body),) = arg.items()
-        if kind == "as_none":
-            return None
-        if kind == "as_float" or kind == "as_floats":
-            return float(body) if kind == "as_float" else [float(item) for item in body]
-        if kind in _PLAIN or kind in _LISTS:
-            return body
-        if kind == "as_tensor":
-            return self._ref(body, renamed)
-        if kind == "as_tensors":
-            return [self._ref(item, renamed) for item in body]
-        if kind == "as_optional_tensor":
-            return self._ref(body["as_tensor"], renamed) if "as_tensor" in body else None
-        if kind == "as_optional_tensors":
-            return [
-                self._ref(item["as_tensor"], renamed) if "as_tensor" in item else None
-                for item in body
-            ]
-        if kind in _NAMED:
-            return self._symbol(body)
-        if kind in tuple(f"{name}s" for name in _NAMED):
-            return [self._symbol(item) for item in body]
-        if kind == "as_scalar_type":
-            return DTYPES[body]
-        if kind == "as_device":
-            return torch.device("cpu")
-        if kind == "as_layout":
-            return torch.strided
-        if kind == "as_memory_format":
-            return _MEMORY_FORMATS[body]
-        raise self.refuse(f"an argument of kind {kind} is not data")
-
-    def _ref(self, body: Mapping[str, Any], renamed: Mapping[str, str]) -> Ref:
-        name = str(body["name"])
-        return self._checked(renamed.get(name, name))
-
-    def _symbol(self, body: Mapping[str, Any]) -> Any:
-        if "as_name" in body:
-            return self._checked(str(body["as_name"]))
-        (value,) = body.values()
-        return value
-
-    def _checked(self, name: str) -> Ref:
-        if name not in self.known:
-            raise self.refuse(f"{name} is read before it is computed")
-        return Ref(name)
-
     def _inline(self, node: Mapping[str, Any], target: str, renamed: Mapping[str, str]) -> None:
         """`with torch.no_grad():` in forward is a graph within the graph; its nodes are ours."""
         if not target.endswith(("wrap_with_set_grad_enabled", "wrap_with_autocast")):
@@ -285,7 +216,7 @@ class _Reader:
         args = [given["arg"] for given in node["inputs"]]
         (at,) = (i for i, arg in enumerate(args) if "as_graph" in arg)
         inner = args[at]["as_graph"]["graph"]
-        given = [self._argument(arg, renamed).name for arg in args[at + 1 :]]
+        given = [self.arguments.read(arg, renamed).name for arg in args[at + 1 :]]
         prefix = f"{node['outputs'][0].get('as_tensor', {}).get('name') or 'inner'}_"
         inside: dict[str, str] = {}
         for spec, name in zip(inner["inputs"], given, strict=True):
@@ -300,8 +231,8 @@ class _Reader:
             if name in self.metas:
                 self.metas.setdefault(new, self.metas[name])
         self._add(inner["nodes"], inside)
-        outside = [self._named(output, renamed) for output in node["outputs"]]
+        outside = [self.arguments.result(output, renamed) for output in node["outputs"]]
         flat = outside[0] if isinstance(outside[0], list) else outside
         for name, result in zip(flat, inner["outputs"], strict=True):
-            value = self._argument(result, inside)
+            value = self.arguments.read(result, inside)
             self._define(Node(name, "aten.alias.default", (value,), {}, ""))
