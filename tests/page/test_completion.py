@@ -1,13 +1,11 @@
-"""Completing, linking, saving and ranking on the page of a real server."""
+"""Completing, continuing and ranking on the page of a real server."""
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from tests.page.items import png, scored, wav
 
 import ancestral
@@ -36,7 +34,6 @@ def test_a_picture_is_completed_around_what_is_kept(tab: Open, store: Path) -> N
         (outline,) = page.locator(".outlined .over").nth(item).evaluate_all(PATH)
         assert outline == "M0 2h1M1 2h1M2 2h1M3 2h1"  # between the second row and the third
     assert page.locator(".outlined").count() == 3
-    assert page.get_by_role("button", name="Copy link").is_hidden()
 
 
 def test_a_picture_of_ones_own_has_several_completions(tab: Open) -> None:
@@ -88,31 +85,6 @@ def test_a_picture_is_drawn_by_hand(tab: Open) -> None:
     opened.sample()
     (canvas,) = opened.pixels("#stage canvas")
     assert (canvas[0, :, 0] == 255).all()
-
-
-def test_a_link_makes_the_sample_again(tab: Open, store: Path) -> None:
-    opened = tab("tiny-pixelcnn")
-    page = opened.page
-    page.get_by_label("2", exact=True).check(force=True)
-    page.get_by_label("Items").fill("2")
-    page.get_by_label("Seed").fill("9")
-    page.get_by_label("Temperature").fill("0.8")
-    opened.sample()
-    first = opened.pixels("#stage canvas")
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Save as PNG").click()
-    sheet = np.asarray(Image.open(io.BytesIO(download.value.path().read_bytes())).convert("RGB"))
-    scale = sheet.shape[0] // 5
-    tiles = np.concatenate(list(first[:, :, :, :3]), axis=1)
-    np.testing.assert_array_equal(sheet[scale // 2 :: scale, scale // 2 :: scale], tiles)
-
-    address = page.url
-    page.goto("about:blank")
-    page.goto(address)
-    page.wait_for_selector("#play:enabled")
-    opened.sample()
-    assert page.url == address
-    np.testing.assert_array_equal(opened.pixels("#stage canvas"), first)
 
 
 def test_several_files_are_ranked(tab: Open, store: Path) -> None:

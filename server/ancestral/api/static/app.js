@@ -15,8 +15,8 @@ const sampler = new Sampler(
     if (!busy && rail.stale) rail.refresh(); // a model that was loaded for it
   },
 );
-const rail = new Rail(gallery, (model, anew, options) => {
-  sampler.choose(model, anew, options);
+const rail = new Rail(gallery, (model, anew, options, given) => {
+  sampler.choose(model, anew, options, given);
   scorer.choose(model, anew);
 });
 rail.refresh();

@@ -2,6 +2,7 @@
 
 import { $, figure, make } from "./dom.js";
 import { Easel } from "./easel.js";
+import { givenOf } from "./given.js";
 import { goesOn } from "./lanes.js";
 import { showProblem } from "./problem.js";
 import { accepted, asInput } from "./score.js";
@@ -40,8 +41,8 @@ export class Controls {
     return $("unsupported").hidden;
   }
 
-  /** Sets the form up for a model, as the options of a link say. */
-  choose(model, options = null) {
+  /** Sets the form up for a model, as the options of a link say and with what was given there. */
+  choose(model, options = null, given = {}) {
     this.#model = model;
     const series = model.conditions.filter(({ kind }) => kind === "series");
     const strange = model.conditions.some(({ kind }) => kind !== "label" && kind !== "series");
@@ -63,7 +64,27 @@ export class Controls {
     $("begin-file").accept = accepted(model);
     $("count").value = 1;
     if (options) this.#restore(options);
+    this.#regive(givenOf(given, model));
     this.#label();
+  }
+
+  /** Gives what a link gave; null where that is not of this model. */
+  #regive(given) {
+    if (given === null) {
+      const detail = "A part of it is missing or is not of this model: nothing is given to the items.";
+      showProblem({ title: "The link is damaged", detail });
+      return;
+    }
+    const { known, prefix, condition } = given;
+    if (known) this.#easel.restore(known);
+    if (prefix) this.#give(prefix, "what the link gives");
+    this.#model.conditions.forEach(({ name }, number) => {
+      const input = $("conditions").children[number]?.querySelector("input[type=file]");
+      if (!input || !condition[name]) return;
+      this.#files.set(name, condition[name]);
+      input.required = false;
+      input.after(make("span", { className: "quiet" }, "the link’s recording, unless you choose one"));
+    });
   }
 
   /** Fills the form in as a link says. */
@@ -184,6 +205,8 @@ export class Controls {
     this.#files.delete(condition.name);
     input.addEventListener("change", async () => {
       this.#files.delete(condition.name);
+      input.required = true;
+      input.nextSibling?.remove(); // of a link's recording
       input.setCustomValidity("The file is being read.");
       try {
         if (input.files.length === 0) return;

@@ -82,6 +82,14 @@ export class Easel {
     this.#part(PARTS.bottom);
   }
 
+  /** Puts on what a request gives as `known`. */
+  restore(known) {
+    this.#codes = known.map((plane) => plane.map((row) => row.map((code) => code ?? 0)));
+    this.#kept = Uint8Array.from(known[0].flat(), (code) => Number(code !== null));
+    this.#open(true);
+    this.#draw();
+  }
+
   /** What is given, as `known` of a request; null where that is nothing. */
   get known() {
     if ($("easel").hidden || !this.#kept.some(Boolean)) return null;

@@ -22,8 +22,8 @@ function groupOf({ kind, codec }) {
 }
 
 /**
- * Shows the models of the server. `onChoose(model, anew, options)` is called for each choice;
- * options are those of the address, null where it has none.
+ * Shows the models of the server. `onChoose(model, anew, options, given)` is called for each choice;
+ * options are those of the address, null where it has none, and so with what was given (`address.js`).
  */
 export class Rail {
   #models = [];
@@ -57,19 +57,20 @@ export class Rail {
     }
   }
 
-  /** The name after # in the address, else the first model that is ready. */
-  #wanted() {
-    const { name } = readAddress(location.hash);
+  /** This name, else that of the first model that is ready. */
+  #wanted(name) {
     if (this.#models.some((model) => model.name === name)) return name;
     return (this.#models.find((model) => model.state === "ready") ?? this.#models[0])?.name;
   }
 
   /** Goes where the address says. */
-  #goTo() {
-    this.#choose(this.#wanted(), readAddress(location.hash).options);
+  async #goTo() {
+    const { hash } = location;
+    const { name, options, given } = await readAddress(hash);
+    if (hash === location.hash) this.#choose(this.#wanted(name), options, given);
   }
 
-  #choose(name, options = null) {
+  #choose(name, options = null, given = {}) {
     const model = this.#models.find((each) => each.name === name);
     if (model === undefined || (name === this.#chosen && options === null)) return;
     this.#chosen = name;
@@ -78,7 +79,7 @@ export class Rail {
     input.checked = true;
     input.parentElement.scrollIntoView({ block: "nearest", inline: "nearest" });
     clearProblem();
-    this.#onChoose(model, true, options);
+    this.#onChoose(model, true, options, given);
     this.#describe(model);
   }
 

@@ -1,6 +1,5 @@
 /** The panel that samples: one job at a time, its sound and its read-out. */
 
-import { addressOf } from "./address.js";
 import { Speaker } from "./audio.js";
 import { soundRate } from "./codec.js";
 import { Controls } from "./controls.js";
@@ -9,6 +8,7 @@ import { clearProblem, showError } from "./problem.js";
 import { Run } from "./run.js";
 import { client } from "./server.js";
 import { setStage } from "./stage.js";
+import { showTrail } from "./trail.js";
 
 const HINTS = {
   ready: "Press Sample, or Enter.",
@@ -65,14 +65,14 @@ export class Sampler {
     return this.#run !== null && !this.#run.ended;
   }
 
-  /** Shows the controls of a model; `anew` where it is not the one before, `options` of a link. */
-  choose(model, anew, options = null) {
+  /** Shows the controls of a model; `anew` where it is not the one before, `options` and `given` of a link. */
+  choose(model, anew, options = null, given = {}) {
     this.#model = model;
     if (anew) {
       if (this.#busy) this.#run.cancel();
       this.#clear(HINTS[model.state]);
       this.#running(false);
-      this.#controls.choose(model, options);
+      this.#controls.choose(model, options, given);
     } else if (this.#run === null) {
       this.#clear(HINTS[model.state]);
     }
@@ -168,26 +168,10 @@ export class Sampler {
     this.#run.start(started, view);
     const [first] = view.sounds();
     if (first) this.#speaker.play(first);
-    this.#trail(started);
+    const run = this.#run;
+    showTrail(request, started, () => this.#run === run);
     $("pause").disabled = false;
     $("announce").textContent = "Sampling.";
-  }
-
-  #trail({ seed, fingerprint, notes = [] }) {
-    const again = make("button", { type: "button", className: "plain" }, `Keep seed ${seed}`);
-    again.addEventListener("click", () => {
-      $("seed").value = seed;
-    });
-    const { request } = this.#run;
-    const address = addressOf(request, seed);
-    if (address !== null) history.replaceState(null, "", address);
-    const link = make("button", { type: "button", className: "plain", hidden: !address }, "Copy link");
-    link.addEventListener("click", async () => {
-      await navigator.clipboard?.writeText(new URL(address, location.href).href);
-      link.textContent = "Copied";
-    });
-    const text = [fingerprint, ...notes].filter(Boolean).join(" · ");
-    $("trail").replaceChildren(again, link, make("span", {}, text));
   }
 
   #done(done) {
