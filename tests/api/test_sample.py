@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 from PIL import Image
-from tests.api.server import Server
+from tests.api.server import Server, generate
 
 import ancestral
 from ancestral.engine.recordings import read_condition
@@ -50,7 +50,7 @@ def test_a_series_comes_as_numbers_or_as_a_file(server: Server, store: Path) -> 
     sound = 0.5 * np.sin(np.arange(50) / 3)
     soundfile.write(buffer, sound, 1000, format="WAV", subtype="PCM_16")
     model = ancestral.load("tiny-wavernn", root=store)
-    frames = read_condition(buffer.getvalue(), "mel", model.manifest)
+    frames, _ = read_condition(buffer.getvalue(), "mel", model.manifest)
     expected = model.sample(2, seed=8, condition={"mel": frames})
     file = {"data": base64.b64encode(buffer.getvalue()).decode(), "content_type": "audio/wav"}
     for mel in (frames.tolist(), file, [file, file]):
@@ -66,6 +66,39 @@ def test_a_series_comes_as_numbers_or_as_a_file(server: Server, store: Path) -> 
         refused = server.post("/sample", {"model": "tiny-wavernn", "condition": {"mel": bad}})
         assert refused.status_code == 422
         assert refused.json()["errors"][0]["field"].startswith("condition.mel")
+
+
+def test_fit_resamples_a_condition_and_says_so(server: Server, store: Path) -> None:
+    """In an answer, over a socket and in a score; without it, the refusal offers it."""
+    buffer = io.BytesIO()
+    sound = 0.5 * np.sin(2 * np.pi * 50 * np.arange(2400) / 8000)
+    soundfile.write(buffer, sound, 8000, format="WAV", subtype="PCM_16")
+    file = {"data": base64.b64encode(buffer.getvalue()).decode()}
+    body = {"model": "tiny-wavernn", "seed": 8, "condition": {"mel": file}}
+    refused = server.post("/sample", body)
+    assert refused.status_code == 422
+    (error,) = refused.json()["errors"]
+    assert error["field"] == "condition.mel"
+    assert '"fit": true resamples it' in error["message"]
+    body["fit"] = True
+    answer = server.post("/sample", body).json()
+    steps = ["mel: resampled 8000 Hz to 1000 Hz"]
+    assert answer["notes"] == steps
+    model = ancestral.load("tiny-wavernn", root=store)
+    frames, _ = read_condition(buffer.getvalue(), "mel", model.manifest, fit=True)
+    codes = model.sample(1, seed=8, condition={"mel": frames}).items[0]
+    assert answer["items"][0]["data"] == codes.tolist()
+    with server.socket() as socket:
+        told = generate(socket, **body)
+    assert told.message("started")["notes"] == steps
+    np.testing.assert_array_equal(told.values(0)[:, 0], codes)
+    inputs = [codes.tolist()] * 2
+    asked = {"model": "tiny-wavernn", "inputs": inputs, "fit": True}
+    each = {"mel": [file, file]}
+    scores = server.post("/log_prob", {**asked, "condition": each}).json()["results"]
+    (own,) = model.log_prob([codes], {"mel": frames})
+    assert [score["fit"] for score in scores] == [steps, steps]
+    assert scores[1]["log_prob"] == pytest.approx(own.log_prob, rel=1e-5)
 
 
 def test_items_are_numbered_from_first_item(server: Server) -> None:

@@ -80,7 +80,7 @@ def test_a_series_is_read_from_a_file(run: Run, small_store: Path, tmp_path: Pat
     sound = 0.5 * np.sin(np.arange(50) / 3)
     soundfile.write(tmp_path / "sound.wav", sound, 1000, subtype="PCM_16")
     model = ancestral.load("tiny-wavernn", small_store)
-    frames = read_condition((tmp_path / "sound.wav").read_bytes(), "mel", model.manifest)
+    frames, _ = read_condition((tmp_path / "sound.wav").read_bytes(), "mel", model.manifest)
     np.save(tmp_path / "frames.npy", frames)
     expected = model.sample(1, seed=4, condition={"mel": frames}).items[0]
     assert len(expected) == 54
@@ -94,6 +94,35 @@ def test_a_series_is_read_from_a_file(run: Run, small_store: Path, tmp_path: Pat
     found = run("score", "tiny-wavernn", tmp_path / "sound.wav", *options)
     assert found.status == 0, found.err
     assert found.json["results"][0]["dimensions"] == 50
+
+
+def test_fit_takes_files_of_another_rate(run: Run, small_store: Path, tmp_path: Path) -> None:
+    """A recording as a condition, and one that is to go on."""
+    sound = 0.5 * np.sin(2 * np.pi * 50 * np.arange(320) / 8000)  # 40 ms, 40 sites at 1000 Hz
+    soundfile.write(tmp_path / "fast.wav", sound, 8000, subtype="PCM_16")
+    spoken = ("sample", "tiny-wavernn", "-c", f"mel={tmp_path / 'fast.wav'}")
+    kept = ("sample", "tiny-wavenet", "--prefix", tmp_path / "fast.wav", "--sites", 50)
+    for command, steps in (
+        (spoken, "mel: resampled 8000 Hz to 1000 Hz"),
+        (kept, "resampled 8000 Hz to 1000 Hz"),
+    ):
+        options = ("-o", tmp_path / "out.npy", "--models", small_store, "--json")
+        refused = run(*command, *options)
+        assert refused.status == 2
+        assert '"fit": true resamples it' in refused.err
+        found = run(*command, *options, "--fit")
+        assert found.status == 0, found.err
+        assert found.json["fit"] == [steps]
+    codec = ancestral.load("tiny-wavenet", small_store).manifest.data.media_codec
+    own = 0.5 * np.sin(2 * np.pi * 50 * np.arange(10, 30) / 1000)
+    drawn = codec.decode(np.load(tmp_path / "out.npy")[0])
+    np.testing.assert_allclose(drawn[10:30], codec.decode(codec.encode(own)), atol=0.15)
+    scored = run(
+        "score", "tiny-wavernn", tmp_path / "fast.wav", "-c", f"mel={tmp_path / 'fast.wav'}",
+        "--fit", "--models", small_store, "--json",
+    )  # fmt: skip
+    (result,) = scored.json["results"]
+    assert result["fit"] == ["mel: resampled 8000 Hz to 1000 Hz", "resampled 8000 Hz to 1000 Hz"]
 
 
 def test_the_usual_file_name(

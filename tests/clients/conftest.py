@@ -20,7 +20,7 @@ __all__ = ["server"]
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pictures, bits, text, and a sound that is long enough to be interrupted."""
     root = tmp_path_factory.mktemp("store")
-    for name in ("tiny-pixelcnn", "tiny-made", "tiny-char-rnn", "tiny-gpt"):
+    for name in ("tiny-pixelcnn", "tiny-made", "tiny-char-rnn", "tiny-gpt", "tiny-wavernn"):
         publish(root, name)
     sound = {
         "kind": "audio",

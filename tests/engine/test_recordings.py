@@ -41,10 +41,35 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 
 def test_a_recording_stands_for_its_frames(model: Model) -> None:
-    found = read_condition(wav(), "mel", model.manifest)
+    found, steps = read_condition(wav(), "mel", model.manifest)
+    assert steps == []
     np.testing.assert_allclose(found, MEL(SOUND), atol=1e-3)  # but for the 16 bits
-    stored = read_condition(npy(found), "mel", model.manifest)
+    stored, _ = read_condition(npy(found), "mel", model.manifest)
     np.testing.assert_array_equal(stored, found)
+
+
+def test_fit_takes_a_recording_of_another_rate(model: Model) -> None:
+    """The frames are those of the same two tones, written down at the model's rate."""
+
+    def tones(rate: int) -> np.ndarray:
+        time = np.arange(rate // 2) / rate
+        return 0.3 * np.sin(2 * np.pi * 50 * time) + 0.2 * np.sin(2 * np.pi * 230 * time)
+
+    stereo = np.stack([tones(8000), tones(8000) / 2], 1)
+    found, steps = read_condition(wav(stereo, 8000), "mel", model.manifest, fit=True)
+    assert steps == ["mel: took the mean of 2 channels", "mel: resampled 8000 Hz to 1000 Hz"]
+    expected = MEL(0.75 * tones(1000))
+    assert found.shape == expected.shape
+    inner = slice(10, -10)  # a resampler hears silence beyond the ends
+    np.testing.assert_allclose(found[:, inner], expected[:, inner], atol=5e-3)
+    assert expected[:, inner].std() > 0.05
+
+
+def test_fit_does_not_lengthen_without_bound(model: Model) -> None:
+    with pytest.raises(ConditionError, match="601 samples; 600 are the most"):
+        read_condition(wav(np.zeros(1202), 2000), "mel", model.manifest, fit=True)
+    with pytest.raises(ConditionError, match="5000 samples; at most 4999"):
+        read_condition(wav(np.zeros(5000), 2000), "mel", model.manifest, fit=True, most=4999)
 
 
 def test_a_sound_is_scored_under_frames_that_reach_beyond_it(model: Model) -> None:
@@ -72,7 +97,7 @@ def test_sampling_lasts_as_long_as_the_frames(model: Model) -> None:
     ("body", "name", "words"),
     [
         (wav(np.zeros(601)), "mel", "601 samples; 600 are the most"),
-        (wav(rate=8000), "mel", "8000 Hz where 1000 Hz"),
+        (wav(rate=8000), "mel", '8000 Hz where 1000 Hz is expected; "fit": true resamples it'),
         (wav(np.stack([SOUND, SOUND], 1)), "mel", "mono"),
         (b"\x89PNG\r\n\x1a\n", "mel", "NPY or WAV here, not PNG"),
         (b"rubbish", "mel", "the bytes are no"),
@@ -90,7 +115,8 @@ def test_only_what_the_manifest_defines_is_measured(tmp_path: Path) -> None:
     plain = {"name": "mel", "kind": "series", "channels": 3, "hop": 6}
     publish(tmp_path, "tiny-wavernn", conditions=[plain])
     manifest = ancestral.load("tiny-wavernn", root=tmp_path).manifest
-    assert read_condition(npy(np.zeros((3, 2))), "mel", manifest).shape == (3, 2)
+    found, _ = read_condition(npy(np.zeros((3, 2))), "mel", manifest)
+    assert found.shape == (3, 2)
     with pytest.raises(ConditionError, match="a file is NPY here, not WAV"):
         read_condition(wav(), "mel", manifest)
 

@@ -125,7 +125,7 @@ def test_a_recording_says_what_is_to_be_spoken(tab: Open, store: Path) -> None:
     page.get_by_label("Seed").fill("3")
     opened.sample()
     model = ancestral.load("tiny-wavernn", root=store)
-    mel = read_condition(sound["buffer"], "mel", model.manifest, "audio/wav")
+    mel, _ = read_condition(sound["buffer"], "mel", model.manifest, "audio/wav")
     expected = model.sample(1, seed=3, condition={"mel": mel})
     assert opened.text("#bits") == f"{expected.bits_per_dim[0]:.3f}"
     assert opened.text("#sites") == str(len(expected.items[0]))
@@ -133,6 +133,15 @@ def test_a_recording_says_what_is_to_be_spoken(tab: Open, store: Path) -> None:
     page.wait_for_selector("#result:not([hidden])")
     assert opened.text("#score-bits") == opened.text("#bits")
     assert "mel" in opened.text("#score-notes")
+
+
+def test_a_recording_of_any_rate_says_it(tab: Open) -> None:
+    opened = tab("tiny-wavernn")
+    fast = wav(np.rint(np.sin(np.arange(960) / 12) * 12000), 4000)
+    opened.page.get_by_label("mel", exact=True).set_input_files(fast)
+    opened.sample()
+    assert opened.text("#sites") == "240"
+    assert "mel: resampled 4000 Hz to 1000 Hz" in opened.text("#trail")
 
 
 def test_a_recording_of_ones_own_goes_on(tab: Open, store: Path) -> None:

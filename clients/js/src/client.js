@@ -59,7 +59,7 @@ export class Client {
     if (this.apiKey !== null) sent.Authorization = `Bearer ${this.apiKey}`;
     const plain = body !== undefined && typeof body !== "string" && !(body instanceof FormData);
     if (plain) sent["Content-Type"] = "application/json";
-    const content = plain ? JSON.stringify(body) : body;
+    const content = plain ? JSON.stringify(await withFiles(body)) : body;
     const response = await this.fetch(this.url + path, { method, headers: sent, body: content, ...options });
     this.#reached = true;
     if (!response.ok) throw await problemOf(response);
@@ -238,6 +238,16 @@ export class Client {
       }
     }
   }
+}
+
+/** A body with a condition's files as JSON; a list of them holds one for each item. */
+async function withFiles(body) {
+  if (!body.condition) return body;
+  const each = Object.entries(body.condition).map(async ([name, value]) => {
+    const listed = Array.isArray(value) && value[0] instanceof Blob;
+    return [name, listed ? await Promise.all(value.map(inputOf)) : await inputOf(value)];
+  });
+  return { ...body, condition: Object.fromEntries(await Promise.all(each)) };
 }
 
 /** An item as JSON: typed arrays as lists, Blobs as files in base64. */

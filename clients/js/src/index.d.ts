@@ -122,6 +122,7 @@ export interface Job {
 interface Queued {
   priority?: 1 | 2 | 3;
   timeout_seconds?: number;
+  /** By name: a label, numbers, a Blob of a WAV or NPY file, or a list with one of these for each item. */
   condition?: Record<string, unknown>;
   signal?: AbortSignal;
 }
@@ -130,6 +131,8 @@ export interface SampleOptions extends Queued {
   count?: number;
   seed?: number | bigint | string;
   first_item?: number;
+  /** Resample a condition's recordings to what the model takes; `notes` say so. */
+  fit?: boolean;
   temperature?: number;
   top_k?: number;
   top_p?: number;

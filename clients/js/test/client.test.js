@@ -66,6 +66,33 @@ test("models, samples, jobs and files", async () => {
   assert.deepEqual((await client.result(id)).items[0].data, one.items[0].data);
 });
 
+/** 16-bit mono WAV of a sinusoid of 50 Hz, `seconds` long, `rate` samples a second. */
+function tone(rate, seconds) {
+  const samples = Int16Array.from({ length: rate * seconds }, (_, i) => 16000 * Math.sin((100 * Math.PI * i) / rate));
+  const head = new DataView(new ArrayBuffer(44));
+  const words = { 0: 0x46464952, 4: 36 + samples.byteLength, 8: 0x45564157, 12: 0x20746d66, 16: 16 };
+  Object.assign(words, { 20: 0x10001, 24: rate, 28: 2 * rate, 32: 0x100002, 36: 0x61746164, 40: samples.byteLength });
+  for (const [at, word] of Object.entries(words)) head.setUint32(Number(at), word, true);
+  return new Blob([head, samples], { type: "audio/wav" });
+}
+
+test("a recording is a condition, at any rate", async () => {
+  const client = new Client(url);
+  const asked = { seed: 4, condition: { mel: tone(8000, 0.3) } };
+  const refused = client.sample("tiny-wavernn", asked);
+  await assert.rejects(refused, ({ status, message }) => status === 422 && message.includes('"fit": true'));
+  const { notes, items } = await client.sample("tiny-wavernn", { ...asked, fit: true });
+  assert.deepEqual(notes, ["mel: resampled 8000 Hz to 1000 Hz"]);
+  assert.equal(items[0].data.length, 300);
+  const stream = client.stream("tiny-wavernn", { seed: 4, count: 2, fit: true, condition: { mel: [tone(8000, 0.3), tone(1000, 0.3)] } });
+  const first = [];
+  for await (const { item, values } of stream) if (item === 0) first.push(...values);
+  assert.deepEqual(first, items[0].data);
+  const [score] = await client.logProb("tiny-wavernn", [items[0].data], { fit: true, condition: { mel: tone(8000, 0.3) } });
+  assert.deepEqual(score.fit, notes);
+  assert.ok(Math.abs(score.log_prob - items[0].log_prob) < 1e-4);
+});
+
 test("batches", async () => {
   const lines = [
     { custom_id: "a", url: "/sample", body: { model: "tiny-made" } },

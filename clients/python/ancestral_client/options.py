@@ -35,6 +35,7 @@ class SampleOptions(Queued, total=False):
     seed           0 … 2⁶⁴ − 1; drawn where absent
     first_item     item i is drawn as item first_item + i
     condition      values by name
+    fit            resample a condition's recordings to what the model takes, and say so in notes
     temperature    0 takes the likeliest value of each site
     prefix         the first sites in generation order; of text, its beginning
     known          shaped like an item, None (or NaN, in an array) where to sample
@@ -46,6 +47,7 @@ class SampleOptions(Queued, total=False):
     seed: int
     first_item: int
     condition: Condition
+    fit: bool
     temperature: float
     top_k: int
     top_p: float
@@ -60,7 +62,8 @@ class ItemOptions(Queued, total=False):
     """What is said of items that are sent.
 
     condition    values by name; a list holds one per item
-    fit          resize, resample and cast items to what the model takes, and say so
+    fit          resize, resample and cast items and conditions to what the model takes, and
+                 say so
     """
 
     condition: Condition

@@ -151,26 +151,41 @@ def read_item(raw: Raw, manifest: Manifest, fit: bool, most: int) -> tuple[Array
 
 
 def read_conditions(
-    manifest: Manifest, condition: Mapping[str, Any] | None
-) -> dict[str, Any] | None:
-    """The condition with numbers in place of its files. Raises a problem naming the field."""
+    manifest: Manifest, condition: Mapping[str, Any] | None, count: int, *, fit: bool, most: int
+) -> tuple[dict[str, Any] | None, list[list[str]]]:
+    """The condition with numbers in place of its files, and what `fit` did to those of each item.
+
+    A file of more than `most` samples is not decoded. Raises a problem naming the field.
+    """
+    steps: list[list[str]] = [[] for _ in range(count)]
     if condition is None:
-        return None
-    return {name: _numbers(manifest, name, value) for name, value in condition.items()}
+        return None, steps
+    numbers: dict[str, Any] = {}
+    for name, value in condition.items():
+        if isinstance(value, list) and value and all(isinstance(part, dict) for part in value):
+            read = [_numbers(manifest, name, part, fit, most) for part in value]
+            numbers[name] = [found for found, _ in read]
+        else:
+            read = [_numbers(manifest, name, value, fit, most)] * count
+            numbers[name] = read[0][0]
+        for own, (_, taken) in zip(steps, read, strict=False):  # the count is checked later
+            own += taken
+    return numbers, steps
 
 
-def _numbers(manifest: Manifest, name: str, value: Any) -> Any:
-    if isinstance(value, list) and value and all(isinstance(part, dict) for part in value):
-        return [_numbers(manifest, name, part) for part in value]
+def _numbers(
+    manifest: Manifest, name: str, value: Any, fit: bool, most: int
+) -> tuple[Any, list[str]]:
     if not isinstance(value, dict):
-        return value
+        return value, []
     field = f"condition.{name}"
     try:
         file = File.model_validate(value)
     except ValidationError as error:
         raise Problem.of_field(field, "numbers, or a file as its data, are expected") from error
     body = _base64(field, file.data)
-    return read_condition(body, name, manifest, file.content_type).tolist()
+    found, steps = read_condition(body, name, manifest, file.content_type, fit=fit, most=most)
+    return found.tolist(), steps
 
 
 def rows_of(

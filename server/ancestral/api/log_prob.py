@@ -136,11 +136,12 @@ async def checked_items(
     limit = services.settings.max_items
     if len(ask.items) > limit:
         raise Problem.of_field("inputs", f"{limit} items at most, not {len(ask.items)}")
-    condition = await asyncio.to_thread(read_conditions, manifest, options.condition)
-    check_condition(manifest, condition, len(ask.items), optional=marginal)
-    items, context, problems = await asyncio.to_thread(
-        _read_items, ask, manifest, services.settings.max_item_sites
+    most = services.settings.max_item_sites
+    condition, steps = await asyncio.to_thread(
+        read_conditions, manifest, options.condition, len(ask.items), fit=options.fit, most=most
     )
+    check_condition(manifest, condition, len(ask.items), optional=marginal)
+    items, context, problems = await asyncio.to_thread(_read_items, ask, manifest, most, steps)
     if not items:
         raise problems[0] if len(problems) == 1 else _all_bad(problems)
     kept = [index for index, entry in enumerate(context) if "error" not in entry]
@@ -152,12 +153,12 @@ async def checked_items(
 
 
 def _read_items(
-    ask: Ask[Any], manifest: Manifest, most: int
+    ask: Ask[Any], manifest: Manifest, most: int, taken: list[list[str]]
 ) -> tuple[list[Any], list[Any], list[Problem]]:
     items: list[Any] = []
     context: list[dict[str, Any]] = []
     problems: list[Problem] = []
-    for raw in ask.items:
+    for raw, before in zip(ask.items, taken, strict=True):
         try:
             item, steps = read_item(raw, manifest, ask.options.fit, most)
         except Problem as problem:
@@ -165,7 +166,7 @@ def _read_items(
             context.append({"error": problem.document()})
         else:
             items.append(item)
-            context.append({"fit": steps})
+            context.append({"fit": before + steps})
     return items, context, problems
 
 

@@ -62,6 +62,7 @@ class SampleBody(Queued):
     seed: Seed | None = Field(None, description="drawn and returned where absent")
     first_item: int = Field(0, ge=0, lt=2**32, description="item i is drawn as item first_item + i")
     condition: dict[str, Any] | None = Field(None, description=CONDITION)
+    fit: bool = Field(False, description="resample a condition's recordings, and say so in notes")
     temperature: float = Field(1.0, ge=0, le=100, allow_inf_nan=False)
     top_k: int | None = Field(None, ge=1)
     top_p: float | None = Field(None, gt=0, le=1, allow_inf_nan=False)
@@ -98,7 +99,9 @@ class ItemOptions(Queued):
     """What requests about the client's items have in common."""
 
     condition: dict[str, Any] | None = Field(None, description=CONDITION)
-    fit: bool = Field(False, description="resize, resample and cast, and say so")
+    fit: bool = Field(
+        False, description="resize, resample and cast items and conditions, and say so"
+    )
 
 
 class LogProbOptions(ItemOptions):

@@ -170,7 +170,14 @@ class Services:
             raise Problem.of_field("count", f"{self.settings.max_items} items at most")
         if body.first_item + body.count > 2**32:
             raise Problem.of_field("first_item", "first_item + count must not exceed 2^32")
-        condition = await asyncio.to_thread(read_conditions, manifest, body.condition)
+        condition, steps = await asyncio.to_thread(
+            read_conditions,
+            manifest,
+            body.condition,
+            body.count,
+            fit=body.fit,
+            most=self.settings.max_item_sites,
+        )
         request: SampleRequest = checked_sample(
             manifest,
             count=body.count,
@@ -186,6 +193,8 @@ class Services:
             known=body.known,
             order=body.order,
         )
+        taken = dict.fromkeys(step for own in steps for step in own)
+        request = replace(request, notes=(*request.notes, *taken))
         size = sample_bytes(manifest, request)
         if size > self.settings.max_output_bytes:
             detail = f"{size} bytes of values; {self.settings.max_output_bytes} are given at most"

@@ -51,7 +51,7 @@ def embed(
 
     paths = listed(files, recursive=recursive)
     loaded = load(model, settings(models).models)
-    given = values(given, loaded.manifest)
+    given, _ = values(given, loaded.manifest, fit=fit)
     parts = []
     with bar("files", quiet=json) as display:
         task = display.add_task(f"representing by {loaded.name}", total=len(paths))

@@ -123,13 +123,18 @@ def condition(pairs: Sequence[str] | None) -> dict[str, Any] | None:
     return found or None
 
 
-def values(given: dict[str, Any] | None, manifest: Manifest) -> dict[str, Any] | None:
-    """What `condition` found, with files read: arrays, or the frames of a recording."""
+def values(
+    given: dict[str, Any] | None, manifest: Manifest, *, fit: bool = False
+) -> tuple[dict[str, Any] | None, list[str]]:
+    """What `condition` found, its files as arrays or a sound's frames; and the steps of `fit`."""
     from ancestral.engine.recordings import read_condition
 
     if given is None:
-        return None
-    return {
-        name: read_condition(value, name, manifest) if isinstance(value, bytes) else value
-        for name, value in given.items()
-    }
+        return None, []
+    steps: list[str] = []
+    found = dict(given)
+    for name, value in given.items():
+        if isinstance(value, bytes):
+            found[name], taken = read_condition(value, name, manifest, fit=fit)
+            steps += taken
+    return found, steps

@@ -64,6 +64,9 @@ def sample(
     keep: Annotated[
         int | None, typer.Option(min=1, help="Sites kept of --prefix [default: all].")
     ] = None,
+    fit: Annotated[
+        bool, typer.Option(help="Resize, resample or round files that do not fit.")
+    ] = False,
     order: Annotated[
         str | None, typer.Option(help="Of an ensemble: draw and score under this order.")
     ] = None,
@@ -85,12 +88,16 @@ def sample(
     from ancestral.engine.sampling import fresh_seed
 
     loaded = load(model, settings(models).models, runtime=runtime, weights=weights)
-    given = values(given, loaded.manifest)
+    given, steps = values(given, loaded.manifest, fit=fit)
     target = output or Path(f"{loaded.name}.{_usual_suffix(loaded)}")
     _check_suffix(loaded, target)
     seed = fresh_seed() if seed is None else seed
     start = time.perf_counter()
     length = loaded.sites_of(sites, seconds, loaded.conditions_from(given, count))
+    known: dict[str, npt.NDArray[Any]] = {}
+    if prefix is not None:
+        known, taken = _given(loaded, prefix, keep, order, fit=fit)
+        steps += taken
     stream = loaded.stream(
         count,
         seed,
@@ -99,7 +106,7 @@ def sample(
         top_k=top_k,
         top_p=top_p,
         order=order,
-        **({} if prefix is None else _given(loaded, prefix, keep, order)),
+        **known,
         sites=sites,
         seconds=seconds,
         first_item=first_item,
@@ -125,6 +132,7 @@ def sample(
                 "model": f"{loaded.name}/{loaded.version}",
                 "files": [str(path) for path in written],
                 "seed": seed,
+                "fit": steps,
                 "fingerprint": samples.fingerprint,
                 "derived": samples.derived,
                 "log_prob": samples.log_prob,
@@ -137,6 +145,8 @@ def sample(
     names = ", ".join(str(path) for path in written)
     bits = ", ".join(f"{value:.3f}" for value in samples.bits_per_dim[:8])
     say(f"{names}: seed {seed}, {bits} bits/dim, {rate(count * length / elapsed, 'sites')}")
+    if steps:
+        say(f"fit: {'; '.join(steps)}")
 
 
 def _canvas(model: Model, count: int, sites: int, first_item: int) -> Canvas:
@@ -187,22 +197,26 @@ def _check_suffix(model: Model, target: Path) -> None:
 
 
 def _given(
-    model: Model, file: Path, keep: int | None, order: str | None
-) -> dict[str, npt.NDArray[Any]]:
-    """The file's first sites as a prefix; of an ensemble without a named order, as known values."""
+    model: Model, file: Path, keep: int | None, order: str | None, *, fit: bool
+) -> tuple[dict[str, npt.NDArray[Any]], list[str]]:
+    """The file's first sites as a prefix, and the steps that `fit` took.
+
+    Of an ensemble without a named order they are known values.
+    """
     import torch
 
     from ancestral.media import declared, decode
 
-    item, _ = decode(file.read_bytes(), declared(file), model.data, model.manifest.data.media_codec)
+    codec = model.manifest.data.media_codec
+    item, steps = decode(file.read_bytes(), declared(file), model.data, codec, fit=fit)
     values = model.data.to_sites(torch.from_numpy(item)[None])[0].numpy()
     if model.members and order is None:
         kept = np.zeros(values.shape, dtype=np.bool_)
         kept[:keep] = True
         mask = model.data.from_sites(torch.from_numpy(kept)[None])[0].numpy()
-        return {"known": item, "known_mask": mask}
+        return {"known": item, "known_mask": mask}, steps
     positions = model.under(order).order
-    return {"prefix": (values if positions is None else values[positions])[:keep]}
+    return {"prefix": (values if positions is None else values[positions])[:keep]}, steps
 
 
 def _write(model: Model, samples: Samples, target: Path, order: str | None) -> list[Path]:

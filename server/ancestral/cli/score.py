@@ -82,12 +82,12 @@ def score(
 
     paths = listed(files, recursive=recursive)
     loaded = load(model, settings(models).models, weights=weights).under(order)
-    given = values(given, loaded.manifest)
+    given, steps = values(given, loaded.manifest, fit=fit)
     results, pictures = [], []
     with bar("files", quiet=json) as display, _table_file(csv_) as write:
         task = display.add_task(f"scoring with {loaded.name}", total=len(paths))
         for found in score_files(loaded, paths, given, marginal=marginal, fit=fit):
-            result = _result(found)
+            result = _result(found, steps)
             if map_ is not None and found.score is not None:
                 result["map"] = _write_map(loaded, found, map_, _base(files))
             if preview:
@@ -107,7 +107,7 @@ def score(
         raise typer.Exit(FAILED)
 
 
-def _result(found: FileScore) -> dict[str, Any]:
+def _result(found: FileScore, steps: list[str]) -> dict[str, Any]:
     score = found.score
     if score is None:
         return {"file": str(found.file), "error": found.error}
@@ -119,7 +119,7 @@ def _result(found: FileScore) -> dict[str, Any]:
         "percentile": score.percentile,
         "reference_n": score.reference_n,
         "marginal": score.marginalised,
-        "fit": found.fit,
+        "fit": steps + found.fit,
     }
 
 

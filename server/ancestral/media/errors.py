@@ -10,11 +10,6 @@ LARGEST = 50_000_000  # pixels or samples of a file that are decoded, or that "f
 class MediaError(ValueError):
     """Malformed or mismatching media; the message names what is wrong, and both shapes."""
 
-    @property
-    def mismatch(self) -> str:
-        """The message without its offer of `fit`, where there is no such choice."""
-        return str(self).partition('; "fit"')[0]
-
 
 def shape_text(shape: Sequence[int]) -> str:
     """A shape as it is written in JSON: `[1, 28, 28]`."""

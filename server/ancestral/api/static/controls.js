@@ -119,7 +119,10 @@ export class Controls {
     if (this.#easel.known !== null && model.kind === "image") request.known = this.#easel.known;
     if (!$("conditions").hidden) {
       const chosen = model.conditions.map(({ name, kind, classes }, number) => {
-        if (kind === "series") return [name, this.#files.get(name)];
+        if (kind === "series") {
+          request.fit = true; // whatever the recording's rate is
+          return [name, this.#files.get(name)];
+        }
         const each = Array.from({ length: count }, (_, item) => item % classes);
         const value = this.#chosen(number);
         return [name, value === "each" ? each : Number(value)];
