@@ -8,7 +8,7 @@ from PIL import Image
 from tests.api.server import Server
 from tests.api.test_sample import events_of
 
-LONG = {"model": "long-wavenet", "sites": 100_000, "condition": {"label": 1}}
+LONG = {"model": "long-wavenet", "sites": 200_000, "count": 32, "condition": {"label": 1}}
 
 
 def test_a_running_job_and_its_end(server: Server) -> None:
@@ -19,7 +19,7 @@ def test_a_running_job_and_its_end(server: Server) -> None:
                 break
     told = server.client.get(f"/jobs/{job}").json()
     assert (told["state"], told["kind"], told["model"]) == ("running", "sample", "long-wavenet/1")
-    assert 0 < told["progress"]["sites_done"] < told["progress"]["sites"] == 100_000
+    assert 0 < told["progress"]["sites_done"] < told["progress"]["sites"] == 32 * 200_000
     assert server.client.delete(f"/jobs/{job}").json()["cancel_requested"] is True
     server.standstill()
     ended = server.client.get(f"/jobs/{job}").json()
@@ -84,8 +84,7 @@ def test_an_unknown_job(server: Server, path: str) -> None:
 
 
 def test_a_result_is_there_once_the_job_is_done(server: Server) -> None:
-    body = {"model": "long-wavenet", "sites": 150_000, "condition": {"label": 0}}
-    job = server.post("/sample", body, Prefer="respond-async").json()["id"]
+    job = server.post("/sample", LONG, prefer="respond-async").json()["id"]
     early = server.client.get(f"/jobs/{job}/result")
     assert early.status_code == 409
     server.client.delete(f"/jobs/{job}")

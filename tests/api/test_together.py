@@ -65,7 +65,7 @@ def test_all_at_once_get_what_each_gets_alone(server: Server, store: Path) -> No
 
 def test_a_late_joiner_is_not_kept_waiting(server: Server) -> None:
     """A short job that arrives while long ones run is done long before they are."""
-    long = {"model": "long-wavenet", "sites": 100_000, "count": 8, "condition": {"label": 0}}
+    long = {"model": "long-wavenet", "sites": 200_000, "count": 64, "condition": {"label": 0}}
     job = server.post("/sample", long, prefer="respond-async").json()["id"]
     try:
         with server.socket() as socket:

@@ -26,7 +26,7 @@ def sample_job(model: Model, *, name: str = "", priority: int = 2, **request: An
     checked = checked_sample(model.manifest, **request)
     return Job(
         id=name or f"job{next(_numbers)}",
-        model=f"{model.name}/{model.version}",
+        model=model.label,
         lane="sample",
         request=checked.to_json(),
         priority=priority,
@@ -40,7 +40,7 @@ def score_job(model: Model, items: list[npt.NDArray[Any]], **request: Any) -> Jo
     asked = ScoreRequest(shapes, dtype_of(model.data.levels), **request)
     return Job(
         id=f"job{next(_numbers)}",
-        model=f"{model.name}/{model.version}",
+        model=model.label,
         lane="score",
         request=asked.to_json(),
         payload=payload,

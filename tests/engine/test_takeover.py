@@ -30,7 +30,7 @@ class Clock:
 
 def worker_of(queue: MemoryQueue, model: Model) -> Worker:
     """A worker that has loaded the model; the test takes its turns."""
-    label = f"{model.name}/{model.version}"
+    label = model.label
     limits = Limits(slots=2, score_seconds=0.0, frame_seconds=0.001)
     found = Worker(queue, lambda _: model, WorkerMetrics(CollectorRegistry()), limits, [label])
     while not dict(found._residents):
@@ -182,7 +182,7 @@ def test_a_suspect_can_be_cancelled_before_its_turn(wavenet: Model) -> None:
     worker = worker_of(queue, wavenet)
     for job in jobs:
         submit(queue, job)
-    label = f"{wavenet.name}/{wavenet.version}"
+    label = wavenet.label
     assert len(queue.pull("lost", {(label, "sample"): 2})) == 2
     clock.now += 11
     worker._pull()

@@ -93,7 +93,7 @@ def test_the_step_counter_advances_when_idle(bench: Bench) -> None:
 
 
 def test_a_cancelled_job_is_gone_within_one_turn(bench: Bench, wavenet: Model) -> None:
-    job = sample_job(wavenet, count=2, sites=100_000)
+    job = sample_job(wavenet, count=2, sites=200_000)
     submit(bench.queue, job)
     bench.worker.turn()
     assert bench.states()["long-wavenet/1"].slots_in_use == 2

@@ -48,10 +48,6 @@ class Catalogue:
         return read_card(self.root / manifest.name / str(manifest.version))
 
 
-def label_of(manifest: Manifest) -> str:
-    return f"{manifest.name}/{manifest.version}"
-
-
 def report_of(workers: list[WorkerReport], label: str) -> ModelReport | None:
     """The best that any worker says of a model."""
     found = [worker.models[label] for worker in workers if label in worker.models]

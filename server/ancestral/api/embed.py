@@ -98,7 +98,7 @@ async def embed_job(services: Services, ask: Ask[EmbedOptions], manifest: Manife
     )
     return Job(
         id=new_id(),
-        model=f"{manifest.name}/{manifest.version}",
+        model=manifest.label,
         lane="score",
         request=request.to_json(),
         payload=payload,

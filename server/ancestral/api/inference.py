@@ -17,7 +17,7 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
 from ancestral import __version__
-from ancestral.api.catalogue import label_of, report_of
+from ancestral.api.catalogue import report_of
 from ancestral.api.health import ready
 from ancestral.api.inputs import Ask, Raw
 from ancestral.api.log_prob import score_job
@@ -177,10 +177,10 @@ def _described(request: Request, name: str, version: int | None) -> JSONResponse
 async def _readiness(request: Request, name: str, version: int | None) -> JSONResponse:
     services = services_of(request)
     manifest = services.catalogue.manifest(name, version)
-    report = report_of(await services.queue.workers(), label_of(manifest))
+    report = report_of(await services.queue.workers(), manifest.label)
     if report is None or report.state != "ready":
         state = "not loaded" if report is None else report.error or report.state
-        raise Problem(503, "Service Unavailable", f"{label_of(manifest)}: {state}")
+        raise Problem(503, "Service Unavailable", f"{manifest.label}: {state}")
     return JSONResponse({"name": manifest.name, "ready": True})
 
 

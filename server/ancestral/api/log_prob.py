@@ -113,7 +113,7 @@ async def score_job(
     )
     return Job(
         id=new_id(),
-        model=f"{manifest.name}/{manifest.version}",
+        model=manifest.label,
         lane="score",
         request=request.to_json(),
         payload=payload,

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 
 from ancestral.api.answers import ModelAnswer, ModelList
-from ancestral.api.catalogue import describe, label_of, report_of
+from ancestral.api.catalogue import describe, report_of
 from ancestral.api.control import obeyed
 from ancestral.api.problems import Problem
 from ancestral.api.routes import PROBLEMS
@@ -67,7 +67,7 @@ async def _control(
 ) -> JSONResponse:
     require_admin()
     manifest = services.catalogue.manifest(name, version)
-    label = label_of(manifest)
+    label = manifest.label
     workers = await services.queue.workers()
     if action == "load":
         asked = [w.worker for w in workers if not w.serves or manifest.name in w.serves]
@@ -88,6 +88,6 @@ async def _described(services: Services, manifest: Manifest) -> dict[str, Any]:
     for entry in services.catalogue.entries():
         if entry.name == manifest.name:
             versions = entry.versions
-    report = report_of(await services.queue.workers(), label_of(manifest))
+    report = report_of(await services.queue.workers(), manifest.label)
     card = services.catalogue.card(manifest)
     return describe(manifest, card, versions, report)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from starlette.requests import HTTPConnection, Request
 
-from ancestral.api.catalogue import Catalogue, in_service, label_of, require_served
+from ancestral.api.catalogue import Catalogue, in_service, require_served
 from ancestral.api.control import Summons
 from ancestral.api.following import cancel, ended_with_client, everything, while_connected
 from ancestral.api.inputs import read_conditions
@@ -81,7 +81,7 @@ class Services:
         """The manifest of a model that a worker serves. Raises a problem naming `model`."""
         self.require_open()
         manifest = await self.meant(name, version)
-        require_served(await self.queue.workers(), label_of(manifest), self.wanted)
+        require_served(await self.queue.workers(), manifest.label, self.wanted)
         return manifest
 
     async def meant(self, name: str, version: int | None = None) -> Manifest:
@@ -89,7 +89,7 @@ class Services:
         manifest = self.catalogue.manifest(name, version)
         if version is not None or "/" in name:
             return manifest
-        label = in_service(await self.queue.workers(), label_of(manifest))
+        label = in_service(await self.queue.workers(), manifest.label)
         return self.catalogue.manifest(label)
 
     def require_open(self) -> None:
@@ -201,7 +201,7 @@ class Services:
             raise Problem.of_field("count", detail, 413)
         job = Job(
             id=identity or new_id(),
-            model=label_of(manifest),
+            model=manifest.label,
             lane="sample",
             request=request.to_json(),
             items=body.count,

@@ -135,7 +135,7 @@ def direct(model: Model, slots: int, sites: int, seconds: float, clock: Clock) -
 
 def through_worker(model: Model, streams: int, sites: int, seconds: float, clock: Clock) -> float:
     """Sites a second of a worker's turns while so many jobs run, one followed by another."""
-    registry, queue, label = CollectorRegistry(), MemoryQueue(), f"{model.name}/{model.version}"
+    registry, queue, label = CollectorRegistry(), MemoryQueue(), model.label
     worker = Worker(
         queue, lambda _: model, WorkerMetrics(registry), Limits(slots=streams), preload=[label]
     )
@@ -261,7 +261,7 @@ def _job(model: Model, sites: int, number: int) -> Job:
     request = checked_sample(
         model.manifest, count=1, seed=number, sites=length, condition=_labels(model)
     )
-    label = f"{model.name}/{model.version}"
+    label = model.label
     return Job(str(number), label, "sample", request.to_json(), submitted=0.0)
 
 

@@ -64,7 +64,7 @@ def embed(
     if json:
         emit(
             {
-                "model": f"{loaded.name}/{loaded.version}",
+                "model": loaded.label,
                 "layer": loaded.layer(layer),
                 "files": paths,
                 "embeddings": found,

@@ -129,7 +129,7 @@ def sample(
     if json:
         emit(
             {
-                "model": f"{loaded.name}/{loaded.version}",
+                "model": loaded.label,
                 "files": [str(path) for path in written],
                 "seed": seed,
                 "fit": steps,

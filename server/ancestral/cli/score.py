@@ -98,7 +98,7 @@ def score(
     if preview:
         (people() if json else Console()).print(*pictures, sep="\n")
     if json:
-        emit({"model": f"{loaded.name}/{loaded.version}", "results": results})
+        emit({"model": loaded.label, "results": results})
     elif csv_ is None:
         say(_table(results))
     else:

@@ -21,7 +21,8 @@ from ancestral.compile.errors import (
     UnsupportedOperator,
 )
 from ancestral.compile.graph import Graph, Node, Ref
-from ancestral.compile.program import Read, Ring, Step, StepProgram
+from ancestral.compile.program import StepProgram
+from ancestral.compile.step import Read, Ring, Step
 from ancestral.compile.tracing import Tracing
 
 __all__ = [

@@ -26,7 +26,7 @@ from ancestral.compile.place import (
     moved,
     split_key,
 )
-from ancestral.compile.program import Absent, Phase, Read, Ring, Step
+from ancestral.compile.step import Absent, Phase, Read, Ring, Step
 
 # Values whose elements may be computed a group at a time, each before the channel that needs it.
 SPLITTABLE = {"pointwise", "copy", "linear", "conv", "cat", "embedding", "one-hot"}

@@ -55,7 +55,7 @@ class RunningBatch:
         self._places = Places(model, self.footprint.slots, allowed)
         self._spare = spare_slots(self._limits.slots)
         self._clock, self._wall = clock, wall
-        self._label = f"{model.name}/{model.version}"
+        self._label = model.label
         self._works: dict[str, Work] = {}
         self._arrivals = 0
         self._pace = Pace()

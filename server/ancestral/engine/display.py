@@ -6,22 +6,18 @@ Whatever a package says is escaped: its card is text that others wrote.
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ancestral import media
 from ancestral.models.data import ConditionSpec
+from ancestral.store import Package
 from ancestral.store.card import read_card
 from ancestral.store.manifest import Data
-
-if TYPE_CHECKING:
-    from ancestral.engine.loaded import Loaded
-    from ancestral.engine.sampling import Samples
-    from ancestral.engine.scoring import Score
 
 Array = npt.NDArray[Any]
 MOST = 64  # items shown of many: a sheet of 8 by 8
@@ -31,16 +27,16 @@ STRIP = 48  # pixels, the height of a sound's map
 _PIXELATED = "image-rendering: pixelated; image-rendering: crisp-edges"
 
 
-def model_html(model: Loaded) -> str:
+def model_html(package: Package, conditions: Iterable[ConditionSpec]) -> str:
     """A model's card: what it is, what it takes, how good it is."""
-    manifest = model.manifest
-    card, data = read_card(model.package.path), manifest.data
+    manifest = package.manifest
+    card, data = read_card(package.path), manifest.data
     rows = {
         "data": f"{data.kind} {'×'.join(map(str, data.shape))}, {data.levels or 'real'} levels"
         + ("" if data.sample_rate is None else f", {data.sample_rate} Hz"),
         "family": manifest.family,
         "likelihood": str(manifest.likelihood["kind"]),
-        "conditions": ", ".join(map(_condition, model.conditions)) or "none",
+        "conditions": ", ".join(map(_condition, conditions)) or "none",
         "reference": "none"
         if manifest.reference is None
         else f"{len(manifest.reference.scores)} held-out items",
@@ -48,8 +44,7 @@ def model_html(model: Loaded) -> str:
         "trained on": manifest.provenance.data,
         "licence": manifest.provenance.licence,
     }
-    label = f"{model.name}/{model.version}"
-    title = f"{escape(card.title or model.name)} <small>{escape(label)}</small>"
+    title = f"{escape(card.title or manifest.name)} <small>{escape(manifest.label)}</small>"
     return f"<h3>{title}</h3><p>{escape(card.summary)}</p>{_table(rows.items())}"
 
 
@@ -58,27 +53,27 @@ def _condition(spec: ConditionSpec) -> str:
     return f"{spec.name} ({spec.kind}, {size})"
 
 
-def samples_png(samples: Samples) -> bytes | None:
+def samples_png(items: Array, data: Data | None) -> bytes | None:
     """A sheet of the pictures; None of items that are none."""
-    codec = None if samples.data is None else samples.data.media_codec
+    codec = None if data is None else data.media_codec
     if not isinstance(codec, media.Levels | media.Palette):
         return None
     try:
-        return media.encode_png(list(samples.items[:MOST]), codec)
+        return media.encode_png(list(items[:MOST]), codec)
     except media.MediaError:  # such as pictures of two channels
         return None
 
 
-def samples_html(samples: Samples) -> str:
+def samples_html(items: Array, data: Data | None, seed: int, bits_per_dim: Array) -> str:
     """The items, to be seen, heard or read, and what the model says of them."""
-    bits = ", ".join(f"{value:.3f}" for value in samples.bits_per_dim[:PLAYERS])
-    more = " …" if len(samples.items) > PLAYERS else ""
-    caption = f"<p>seed {samples.seed}; {bits}{more} bits/dim</p>"
-    png = samples_png(samples)
+    bits = ", ".join(f"{value:.3f}" for value in bits_per_dim[:PLAYERS])
+    more = " …" if len(items) > PLAYERS else ""
+    caption = f"<p>seed {seed}; {bits}{more} bits/dim</p>"
+    png = samples_png(items, data)
     if png is not None:
         return _picture(png, "sampled pictures") + caption
-    shown = [item_html(item, samples.data) for item in samples.items[:PLAYERS]]
-    hidden = len(samples.items) - len(shown)
+    shown = [item_html(item, data) for item in items[:PLAYERS]]
+    hidden = len(items) - len(shown)
     return "".join(shown) + (f"<p>and {hidden} more</p>" if hidden else "") + caption
 
 
@@ -96,21 +91,12 @@ def item_html(item: Array, data: Data | None) -> str:
     return f"<pre>{escape(np.array2string(item, precision=4, threshold=100))}</pre>"
 
 
-def score_html(score: Score) -> str:
-    """A score's numbers, and where there is one its map of surprise."""
-    share = "no reference"
-    if score.percentile is not None:
-        share = f"{score.percentile:.1f} of {score.reference_n} held-out items"
-    rows = {
-        "log p": f"{score.log_prob:.3f} nats",
-        "bits/dim": f"{score.bits_per_dim:.4f}",
-        "percentile": share,
-        "dimensions": f"{score.dimensions:,}" + ", labels summed out" * score.marginalised,
-    }
-    png = media.heat_map_png(score.map)
-    height = None if score.map.ndim > 1 else STRIP
+def score_html(surprise: Array, figures: Mapping[str, str]) -> str:
+    """A score's figures, and its map of surprise in nats: [C, H, W], else [T]."""
+    png = media.heat_map_png(surprise)
+    height = None if surprise.ndim > 1 else STRIP
     alt = "surprise: dark is expected, bright surprising"
-    return _table(rows.items()) + _picture(png, alt, height)
+    return _table(figures.items()) + _picture(png, alt, height)
 
 
 def _table(rows: Iterable[tuple[str, str]]) -> str:

@@ -41,6 +41,7 @@ class Loaded:
         self.manifest = package.manifest
         self.name: str = package.manifest.name
         self.version: int = package.manifest.version
+        self.label: str = package.manifest.label
         self.data = package.data
         self.likelihood = package.likelihood
         self.network = package.network.eval()
@@ -81,11 +82,11 @@ class Loaded:
         )
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name}/{self.version}: {self.data}>"
+        return f"<{type(self).__name__} {self.label}: {self.data}>"
 
     def _repr_html_(self) -> str:
         """For notebooks."""
-        return model_html(self)
+        return model_html(self.package, self.conditions)
 
     @property
     def default_sites(self) -> int:
@@ -174,4 +175,4 @@ class Loaded:
     @property
     def fingerprint(self) -> str:
         """What values are bit-exact under: package, compiler, runtime, precision, device."""
-        return fingerprint(f"{self.name}/{self.version}", self.weights, self.runtime, self.place)
+        return fingerprint(self.label, self.weights, self.runtime, self.place)

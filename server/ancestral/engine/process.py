@@ -29,7 +29,7 @@ def labels(settings: Settings) -> list[str]:
     if not settings.wanted:
         return [f"{entry.name}/{entry.default}" for entry in list_packages(settings.models)]
     found = [read_manifest(find(name, settings.models)) for name in settings.wanted]
-    return [f"{manifest.name}/{manifest.version}" for manifest in found]
+    return [manifest.label for manifest in found]
 
 
 def preloaded(settings: Settings, served: list[str]) -> list[str]:

@@ -47,11 +47,11 @@ class Samples:
 
     def _repr_html_(self) -> str:
         """For notebooks."""
-        return samples_html(self)
+        return samples_html(self.items, self.data, self.seed, self.bits_per_dim)
 
     def _repr_png_(self) -> bytes | None:
         """For notebooks without HTML."""
-        return samples_png(self)
+        return samples_png(self.items, self.data)
 
 
 def fresh_seed() -> int:

@@ -64,7 +64,7 @@ class ScoreBatches:
     ) -> None:
         self._model, self._limits, self._metrics = model, limits, metrics
         self._clock, self._wall = clock, wall
-        self._label = f"{model.name}/{model.version}"
+        self._label = model.label
         self._works: dict[str, ScoreWork] = {}
         self._units: list[_Unit] = []
         self._pass: _Pass | None = None

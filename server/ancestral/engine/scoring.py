@@ -35,7 +35,16 @@ class Score:
 
     def _repr_html_(self) -> str:
         """For notebooks."""
-        return score_html(self)
+        share = "no reference"
+        if self.percentile is not None:
+            share = f"{self.percentile:.1f} of {self.reference_n} held-out items"
+        figures = {
+            "log p": f"{self.log_prob:.3f} nats",
+            "bits/dim": f"{self.bits_per_dim:.4f}",
+            "percentile": share,
+            "dimensions": f"{self.dimensions:,}" + ", labels summed out" * self.marginalised,
+        }
+        return score_html(self.map, figures)
 
 
 class ItemError(ValueError):

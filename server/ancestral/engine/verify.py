@@ -75,7 +75,7 @@ def verify(
         checks = (*checks, rounding(model, length, items))
     derived = kind != "naive" and all(c.ok for c in checks if c.name.startswith("derived"))
     return Report(
-        model=f"{model.name}/{model.version}",
+        model=model.label,
         runtime=model.stands_in(kind) if derived else "naive",
         derived=derived,
         sites=length,

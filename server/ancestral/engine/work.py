@@ -193,7 +193,7 @@ def started(model: Model, work: Work, runtime: str) -> Publication:
     return work.publication(
         "started",
         {
-            "model": f"{model.name}/{model.version}",
+            "model": model.label,
             "kind": data.kind,
             "shape": list(data.shape) or [request.sites],
             "levels": data.levels,

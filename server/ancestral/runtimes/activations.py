@@ -12,7 +12,8 @@ from torch import Tensor
 from ancestral.compile.dependencies import RECURRENT
 from ancestral.compile.graph import Graph
 from ancestral.compile.place import Table, View
-from ancestral.compile.program import Read, Step, StepProgram
+from ancestral.compile.program import StepProgram
+from ancestral.compile.step import Read, Step
 from ancestral.runtimes.kernels import kernel
 from ancestral.runtimes.tables import by_site
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ancestral.compile.place import Table
-from ancestral.compile.program import Read, Step
+from ancestral.compile.step import Read, Step
 from ancestral.runtimes.caches import Caches
 from ancestral.runtimes.fetch import Fetch, fetch, lookup
 from ancestral.runtimes.stand import Stand

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ancestral.compile.program import Step, StepProgram
+from ancestral.compile.program import StepProgram
+from ancestral.compile.step import Step
 from ancestral.runtimes.activations import activations
 from ancestral.runtimes.folded import folded_graph
 from ancestral.runtimes.keys import KeyCaches

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ancestral.compile.place import Ints, Table
-from ancestral.compile.program import Read, Step
+from ancestral.compile.step import Read, Step
 from ancestral.runtimes.caches import Caches
 from ancestral.runtimes.kernels import split
 from ancestral.runtimes.stand import Stand

@@ -16,7 +16,7 @@ from torch import Tensor
 from ancestral.compile.elements import ElementStep
 from ancestral.compile.graph import operator_of
 from ancestral.compile.place import Ints
-from ancestral.compile.program import Step
+from ancestral.compile.step import Step
 from ancestral.runtimes import cells
 
 Kernel = Callable[..., Tensor]

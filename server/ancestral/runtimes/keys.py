@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from ancestral.compile.place import Ints
-from ancestral.compile.program import ATTENTION, Read, Step, StepProgram
+from ancestral.compile.program import StepProgram
 from ancestral.compile.sparsity import root
+from ancestral.compile.step import ATTENTION, Read, Step
 from ancestral.runtimes.places import Places
 from ancestral.runtimes.stand import Stand
 

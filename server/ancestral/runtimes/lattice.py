@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from ancestral.compile.place import Fixed, Ints, Table
-from ancestral.compile.program import ATTENTION, Absent, Read, Step, StepProgram
+from ancestral.compile.program import StepProgram
+from ancestral.compile.step import ATTENTION, Absent, Read, Step
 from ancestral.runtimes.attention import attention_kernel
 from ancestral.runtimes.caches import Caches
 from ancestral.runtimes.fetch import Fetch, fetch, lookup

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ancestral.compile import Program, StepProgram
-from ancestral.compile.program import ATTENTION, Read
+from ancestral.compile.step import ATTENTION, Read
 from ancestral.runtimes.tables import site_axes, tables_of
 
 

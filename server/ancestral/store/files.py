@@ -39,8 +39,7 @@ def read_manifest(path: Path) -> Manifest:
     ):
         raise PackageError(
             file,
-            f"calls itself {manifest.name}/{manifest.version}, "
-            f"but lies in {path.parent.name}/{path.name}",
+            f"calls itself {manifest.label}, but lies in {path.parent.name}/{path.name}",
         )
     return manifest
 

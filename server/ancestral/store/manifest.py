@@ -252,6 +252,11 @@ class Manifest(Part):
         """rank -> position; None in raster order, in time, and for an ensemble."""
         return None if isinstance(self.order, str) else self.order
 
+    @property
+    def label(self) -> str:
+        """What requests, jobs and answers call it: name/version."""
+        return f"{self.name}/{self.version}"
+
     def for_order(self, name: str) -> Manifest:
         """The manifest of an ensemble's member. Its scores have no reference. Raises KeyError."""
         return self.model_copy(update={"order": self.orders[name], "orders": {}, "reference": None})

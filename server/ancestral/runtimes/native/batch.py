@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from ancestral.compile.graph import Graph
-from ancestral.compile.program import Step, StepProgram
+from ancestral.compile.program import StepProgram
+from ancestral.compile.step import Step
 from ancestral.likelihoods import Likelihood
 from ancestral.runtimes.activations import activations
 from ancestral.runtimes.keys import KeyCaches

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ancestral.compile.program import Step
+from ancestral.compile.step import Step
 from ancestral.runtimes.straight.state import Where
 
 

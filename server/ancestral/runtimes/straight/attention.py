@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ancestral.compile.place import Table
-from ancestral.compile.program import Read, Step
+from ancestral.compile.step import Read, Step
 from ancestral.runtimes.caches import Caches
 from ancestral.runtimes.straight.addresses import Addresses
 from ancestral.runtimes.straight.fetch import Fetch, fetch, lookup

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ancestral.compile.place import Fixed, Ints, Table
-from ancestral.compile.program import ATTENTION, Absent, Read, Step, StepProgram
+from ancestral.compile.program import StepProgram
+from ancestral.compile.step import ATTENTION, Absent, Read, Step
 from ancestral.runtimes.caches import Caches
 from ancestral.runtimes.kernels import kernel
 from ancestral.runtimes.straight.addresses import Addresses

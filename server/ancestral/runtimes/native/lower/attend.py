@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ancestral.compile.place import Table
-from ancestral.compile.program import Step
+from ancestral.compile.step import Step
 from ancestral.runtimes.keys import KeyCaches
 from ancestral.runtimes.native import fields as f
 from ancestral.runtimes.native.code import attention as a

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ancestral.compile.program import Step
+from ancestral.compile.step import Step
 from ancestral.runtimes.native.lower.errors import Unsupported
 from ancestral.runtimes.native.lower.lowering import Lowering
 from ancestral.runtimes.native.storage import Operand

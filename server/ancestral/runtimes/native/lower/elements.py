@@ -12,7 +12,8 @@ import numpy as np
 
 from ancestral.compile.elements import ElementProgram, ElementStep, Rows, Weight
 from ancestral.compile.place import Ints
-from ancestral.compile.program import Step, StepProgram
+from ancestral.compile.program import StepProgram
+from ancestral.compile.step import Step
 from ancestral.runtimes.native import fields as f
 from ancestral.runtimes.native.code.lanes import LANES
 from ancestral.runtimes.native.lower.errors import Unsupported

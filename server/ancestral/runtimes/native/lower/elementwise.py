@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ancestral.compile.program import Step
+from ancestral.compile.step import Step
 from ancestral.runtimes.native.lower.composed import COMPOSED, composed
 from ancestral.runtimes.native.lower.errors import Unsupported
 from ancestral.runtimes.native.lower.lowering import Lowering

@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 
 from ancestral.compile.place import Ints, Table
-from ancestral.compile.program import Read, Step
+from ancestral.compile.step import Read, Step
 from ancestral.runtimes.native import fields as f
 from ancestral.runtimes.native.code.pointwise import CODES
 from ancestral.runtimes.native.lower import elementwise

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ancestral.compile.program import Absent, Read
+from ancestral.compile.step import Absent, Read
 from ancestral.runtimes.native import fields as f
 from ancestral.runtimes.native.code.norms import REDUCTIONS
 from ancestral.runtimes.native.lower import attend, elementwise, keyed

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ancestral.compile.place import Table
-from ancestral.compile.program import Step, StepProgram
+from ancestral.compile.program import StepProgram
+from ancestral.compile.step import Step
 from ancestral.runtimes.keys import KeyCaches
 from ancestral.runtimes.native import fields as f
 from ancestral.runtimes.native.lower.errors import Unsupported

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ancestral.compile.place import Ints, Table
-from ancestral.compile.program import Absent, Read, Step, StepProgram
+from ancestral.compile.program import StepProgram
+from ancestral.compile.step import Absent, Read, Step
 from ancestral.runtimes.keys import KeyCaches
 from ancestral.runtimes.native import fields as f
 from ancestral.runtimes.native.code.lanes import LANES

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from ancestral.compile.place import Ints
-from ancestral.compile.program import Read, Step, StepProgram
+from ancestral.compile.program import StepProgram
+from ancestral.compile.step import Read, Step
 from ancestral.runtimes.native.lower.errors import Unsupported
 
 CASTS = ("_to_copy", "to", "float", "type_as")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ancestral.compile.program import Step
+from ancestral.compile.step import Step
 from ancestral.runtimes.native import fields as f
 from ancestral.runtimes.native.storage import Operand, padded, zeros
 

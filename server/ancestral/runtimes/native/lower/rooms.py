@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ancestral.compile.program import Step, StepProgram
+from ancestral.compile.program import StepProgram
+from ancestral.compile.step import Step
 from ancestral.runtimes.native.lower.plan import Plan
 from ancestral.runtimes.native.lower.rings import RingStore
 from ancestral.runtimes.native.storage import Array, Operand, padded, zeros
