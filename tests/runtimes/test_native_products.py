@@ -19,7 +19,7 @@ SIZES = [(1, 3), (3, 50), (4, 32), (16, 5), (17, 20), (48, 33), (130, 64), (300,
 
 @njit
 def _product(like, kernel, form, segs, rows, weights, size, panels, beside, more, y, stride):  # type: ignore[no-untyped-def]
-    product(like, kernel, form, segs, 2, rows, weights, size, panels, beside, more, stride, y,
+    product(like, kernel, form, segs, 2, rows, weights, size, 0, panels, beside, more, stride, y,
             stride)  # fmt: skip
 
 

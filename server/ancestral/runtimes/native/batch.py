@@ -237,6 +237,7 @@ class NativeBatch:
     def step(self, draw: Draw) -> None:
         """One site of every running slot, its values drawn by `draw`; see `Lattice.step`."""
         tables, starts = self._addresses(), self._starts.tolist()
+        self.stand[f.DONE], self.stand[f.WANTED] = 0, 1
         vectors, size = self.program.params_shape
         if self.stand[f.GRID] and self.column == 0:
             run_part(self._kernel, starts[0], starts[1], tables)

@@ -38,6 +38,10 @@ NAMES = (
 
 # a product's head in place of its operand Y: where its segments lie in the table of links
 FIRST, SEGMENTS, WEIGHTS, INPUTS, PANELS, BIAS, FORM, KERNEL = range(8)
+# and in place of its operand Z what is known of it sites ahead (`code.ahead`): how many sites at
+# most (0: none), its first segments that are, their inputs, where those are gathered, where the
+# sums are kept, what stands beside its panels in place of the bias, and for how many slots
+SITES, OLDER, OLD_INPUTS, HELD, SUMS, NO_BIAS, MOST = range(7)
 ELEMENTS = OPERAND  # a link is an operand and its number of elements
 LINK = OPERAND + 1
 
@@ -48,5 +52,7 @@ N, AT_COLUMN, ALL_COLUMNS, GRID = range(4)
 ROW, ROWS, ARENA, ARENA_SLOT, EACH, SLOTS = range(4, 10)
 # where the ticks of operations are counted, and by what the operations are run; see `counting`
 TICKS, RUN, LEFT = range(10, 13)
-STATE = 13
+# sites that the call at hand has behind it, and those of all of it
+DONE, WANTED = 13, 14
+STATE = 15
 AS_MANY = -1  # in place of COLUMNS: as many as there are rows in all

@@ -21,11 +21,12 @@ NARROW_1 = 19  # and those of 2 … outputs
 
 @njit
 def product(
-    like, kernel, form, segs, count, rows, weights, size, panels, bias, more, m_stride, y, y_stride
-):
+    like, kernel, form, segs, count, rows, weights, size, first, panels, bias, more, m_stride, y,
+    y_stride
+):  # fmt: skip
     """y [rows, panels · LANES] = bias + more + x Wᵀ of `size` inputs; `segs` says where x lies.
 
-    Of a narrow product `panels` are outputs.
+    It may hold some of the inputs only, from `first` on. Of a narrow product `panels` are outputs.
     """
     if form == NARROW:
         for r in range(rows):
@@ -35,13 +36,15 @@ def product(
             )  # fmt: skip
         return
     wide = LANES * bytes_of(like)
-    panel = size * LANES * (1 if form == INT8 else 2 if form == BF16 else bytes_of(like))
+    each = LANES * (1 if form == INT8 else 2 if form == BF16 else bytes_of(like))
+    panel = size * each
     record = wide * (3 if form == INT8 else 1)
     group_bytes = GROUP * panel
     p = 0
     while p < panels:
         left = panels - p
-        w, c = weights + p * panel, bias + p * record
+        beside = 1 if left == 1 and form == FULL else GROUP
+        w, c = weights + p * panel + first * beside * each, bias + p * record
         a, o = (more + p * wide if more else 0), y + p * wide
         if rows == 1:
             if left >= 8:

@@ -10,6 +10,7 @@ from numba import njit
 
 from ancestral.runtimes.native import fields as f
 from ancestral.runtimes.native.code.addresses import address, columns_of
+from ancestral.runtimes.native.code.ahead import older, width
 from ancestral.runtimes.native.code.blocks import product
 from ancestral.runtimes.native.code.element_attention import run_attention
 from ancestral.runtimes.native.code.keyed import run_keyed
@@ -32,10 +33,15 @@ from ancestral.runtimes.native.code.pointwise import apply
 @njit
 def run_product(like, kernel, op, links, segs, stand, ranks, phases, lengths):
     n, columns, head = integer(stand, f.N), columns_of(op, stand), op + 8 * f.Y
-    count, first = integer(head, f.SEGMENTS), integer(head, f.FIRST)
+    own, form = integer(head, f.KERNEL), integer(head, f.FORM)  # that of the form of its weights
+    kernel = own if own else kernel
+    known = older(like, kernel, op, links, segs, stand, phases, lengths)
+    passed = integer(op + 8 * f.Z, f.OLDER) if known else 0  # segments that are in the sums
+    inputs = integer(op + 8 * f.Z, f.OLD_INPUTS) if known else 0
+    bias = integer(op + 8 * f.Z, f.NO_BIAS) if known else integer(head, f.BIAS)
+    count, first = integer(head, f.SEGMENTS) - passed, integer(head, f.FIRST) + passed
     stride = f.COLUMN if columns else f.SLOT
     more = integer(op, f.X) != 0
-    own = integer(head, f.KERNEL)  # that of the form of its weights
     for slot in range(n if columns else 1):
         for s in range(count):
             link = links + 8 * f.LINK * (first + s)
@@ -43,11 +49,11 @@ def run_product(like, kernel, op, links, segs, stand, ranks, phases, lengths):
             put(segs, 3 * s + 1, integer(link, stride))
             put(segs, 3 * s + 2, integer(link, f.ELEMENTS))
         out = address(op, f.OUT, slot, stand, ranks, phases, lengths)
-        added = address(op, f.X, slot, stand, ranks, phases, lengths) if more else 0
+        added = address(op, f.X, slot, stand, ranks, phases, lengths) if more else known
+        a_stride = width(like, head) if known else integer(op, f.X + stride)
         product(
-            like, own if own else kernel, integer(head, f.FORM), segs, count,
-            columns if columns else n, integer(head, f.WEIGHTS), integer(head, f.INPUTS),
-            integer(head, f.PANELS), integer(head, f.BIAS), added, integer(op, f.X + stride), out,
+            like, kernel, form, segs, count, columns if columns else n, integer(head, f.WEIGHTS),
+            integer(head, f.INPUTS), inputs, integer(head, f.PANELS), bias, added, a_stride, out,
             integer(op, f.OUT + stride),
         )  # fmt: skip
 

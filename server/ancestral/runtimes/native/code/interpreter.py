@@ -43,7 +43,9 @@ def run(
     (
         ops, starts, ends, links, segs, scratch, stand, ranks, phases, lengths, by_row, operations,
     ) = tables  # fmt: skip
+    put(stand, f.WANTED, count)
     for site in range(count):
+        put(stand, f.DONE, site)
         if integer(stand, f.GRID) and integer(stand, f.AT_COLUMN) == 0:
             call_kernel(
                 operations, kernel, ops, integer(starts, 0), integer(starts, 1), links, segs,

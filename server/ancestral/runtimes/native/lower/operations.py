@@ -14,6 +14,8 @@ from ancestral.runtimes.native.code.blocks import FULL, NARROW
 from ancestral.runtimes.native.code.kernels import kernels
 from ancestral.runtimes.native.code.lanes import LANES
 from ancestral.runtimes.native.code.pointwise import CODES
+from ancestral.runtimes.native.code.products import Packed
+from ancestral.runtimes.native.lower.ahead import MOST, known
 from ancestral.runtimes.native.lower.plan import Plan
 from ancestral.runtimes.native.lower.rings import RingStore
 from ancestral.runtimes.native.lower.rooms import Rooms
@@ -116,8 +118,26 @@ class Operations(Rooms):
         head = [len(self.links), len(segments), packed.weights.ctypes.data, size, packed.parts]
         head += [beside, packed.form, kernel]
         operation[f.Y : f.Y + f.OPERAND] = head
+        if not added.base and packed.form != NARROW:
+            self._ahead(operation, segments, (*key, *sizes), packed)
         self.links += links
         self.most_segments = max(self.most_segments, len(segments))
+
+    def _ahead(
+        self, operation: list[int], segments: Sequence[tuple[Operand, int]], key: Any,
+        packed: Packed,
+    ) -> None:  # fmt: skip
+        """Room for what of a product is known before its turn."""
+        older, sites = known(self._step, segments)
+        if not older:
+            return
+        inputs, wide = sum(count for _, count in segments[:older]), packed.panels * LANES
+        held = self.temporary(sites * inputs)
+        self.memory.append(zeros((min(self.slots, MOST) * sites, wide), self.dtype))
+        sums = self.memory[-1].ctypes.data
+        zero = self.weights.once((*key, "no bias"), lambda: packed.record(np.full(wide, -0.0)))
+        found = [sites, older, inputs, held.base, sums, zero.ctypes.data, MOST, 0]
+        operation[f.Z : f.Z + f.OPERAND] = found
 
     def _plain(self, operand: Operand, count: int) -> Operand:
         """Products take rows at equal distances: what differs from slot to slot is copied first."""
