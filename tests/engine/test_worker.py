@@ -127,19 +127,23 @@ def test_neither_verb_starves(bench: Bench, wavenet: Model) -> None:
     bench.worker.turn()
 
 
-def test_an_unloaded_model_finishes_first_and_takes_no_more(bench: Bench, wavenet: Model) -> None:
-    job = sample_job(wavenet, sites=200_000)
-    submit(bench.queue, job)
+def test_an_unloaded_model_finishes_what_runs_and_what_waits(bench: Bench, wavenet: Model) -> None:
+    slots = bench.states()["long-wavenet/1"].slots_total
+    jobs = [sample_job(wavenet, sites=2000, count=slots) for _ in range(3)]
+    for job in jobs:
+        submit(bench.queue, job)
     bench.worker.turn()
+    assert asyncio.run(bench.queue.waiting("long-wavenet/1")) > 0
     unload = bench.control("unload", "long-wavenet/1")
-    late = sample_job(wavenet, sites=5)
     bench.worker.turn()
-    submit(bench.queue, late)
     assert bench.states()["long-wavenet/1"].state == "leaving"
     bench.turn_until(lambda: bench.ended(unload))
-    assert entries(bench.queue, job)[-1].event == "done"
-    assert entries(bench.queue, late) == []  # another worker may serve it
+    assert [entries(bench.queue, job)[-1].event for job in jobs] == ["done"] * 3
     assert bench.states() == {}
+    late = sample_job(wavenet, sites=5)
+    submit(bench.queue, late)
+    bench.worker.turn()
+    assert entries(bench.queue, late) == []  # another worker may serve it
     again = bench.control("load", "long-wavenet/1")
     bench.turn_until(lambda: bench.ended(again) and bench.ended(late))
     assert bench.states()["long-wavenet/1"].state == "ready"

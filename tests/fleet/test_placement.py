@@ -87,7 +87,8 @@ def test_a_new_version_takes_over_while_streams_run(fleet: Fleet, tmp_path: Path
     shown = server.client.get("/models/long-wavenet").json()
     assert (shown["version"], shown["versions"], shown["state"]) == (1, [1, 2], "ready")
     assert server.post("/sample", DRAW).json()["model"] == "long-wavenet/1"
-    assert server.client.post("/models/long-wavenet/load?version=2").status_code == 200
+    loaded = server.client.post("/models/long-wavenet/load?version=2", timeout=240)
+    assert loaded.status_code == 200
     assert server.post("/sample", DRAW).json()["model"] == "long-wavenet/2"
     assert not any(reader.ended for reader in readers)
     with ThreadPoolExecutor(1) as pool:  # it answers when it is done

@@ -55,10 +55,11 @@ async def load(name: str, request: Request, version: Version = None) -> JSONResp
 @router.post(
     "/{name}/unload",
     summary="Unload",
-    description="On every worker that holds it. Jobs that have started are finished first.",
+    description="On every worker that holds it. Jobs that run or wait are finished first; new ones "
+    "are refused, or go to another version where they named none.",
     responses={200: {"model": ModelAnswer}, **_CONTROL},
 )
-async def unload(name: str, request: Request, version: Version = None) -> JSONResponse:
+async def unload(name: str, request: Request, version: Shown = None) -> JSONResponse:
     return await _control(services_of(request), "unload", name, version)
 
 
@@ -66,7 +67,10 @@ async def _control(
     services: Services, action: Literal["load", "unload"], name: str, version: int | None
 ) -> JSONResponse:
     require_admin()
-    manifest = services.catalogue.manifest(name, version)
+    if action == "load":
+        manifest = services.catalogue.manifest(name, version)
+    else:
+        manifest = await services.meant(name, version)
     label = manifest.label
     workers = await services.queue.workers()
     if action == "load":
@@ -77,8 +81,9 @@ async def _control(
     else:
         asked = [w.worker for w in workers if label in w.models]
     await asyncio.gather(*[obeyed(services.queue, worker, action, label) for worker in asked])
-    if action == "unload":
-        why = {"status": 409, "title": "The model is not loaded", "detail": f"{label} was unloaded"}
+    if action == "unload":  # what was submitted in the moment in which the last worker left
+        detail = f"{label} was unloaded; ask again"
+        why = {"status": 503, "title": "Service Unavailable", "detail": detail}
         await services.queue.refuse(label, why)
     return JSONResponse(await _described(services, manifest))
 

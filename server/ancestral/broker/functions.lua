@@ -1,7 +1,7 @@
-#!lua name=ancestral1
+#!lua name=ancestral2
 
 -- What must happen at once in the broker. A function's keys lie in one cluster slot: those of a job
--- ({job:ID}, {job:ID}:out), of a queue (q:{MODEL}:…), of the bytes held, or of the workers. Times
+-- ({job:ID}, {job:ID}:out), of a queue (q:{MODEL}:…), of the bytes held, of the workers, or dead. Times
 -- are seconds since the epoch by the caller's clock, except for leases and heartbeats, which the
 -- server measures. The number in the names is that of this contract.
 
@@ -120,9 +120,9 @@ local function take(keys, args)
   return found
 end
 
--- {job, out}; entry, worker, now, deliveries, what a late job says, what one given up says
--- (around its last error): {'begun', attempt, job, payload, entries, whether it is suspect}, or
--- {'ended'}, {'gone'}, {'dead', error}
+-- {job, out}; entry, worker, now, deliveries, what a late job says: {'begun', attempt, job, payload,
+-- entries, whether it is suspect}, or {'ended'}, {'gone'}, {'dead', error}: to be buried and given
+-- up, which whoever takes it next is told again until it is done
 local function begin(keys, args)
   local job = read(keys[1], 'state', 'attempt', 'deadline', 'stalls', 'entry', 'cancel', 'error',
     'worker', 'entries')
@@ -137,22 +137,36 @@ local function begin(keys, args)
     append(keys, number, 'failed', args[5], '', '')
     return {'ended'}
   end
-  redis.call('HSET', keys[1], 'entry', args[1], 'attempt', attempt, 'worker', args[2],
-    'stalls', math.max(1, stalls), 'error', job.error or '')
+  local dead = stalls >= tonumber(args[4]) and not job.cancel
+  redis.call('HSET', keys[1], 'entry', args[1], 'attempt', attempt,
+    'worker', dead and '' or args[2], 'stalls', math.max(1, stalls), 'error', job.error or '')
   redis.call('PERSIST', keys[1])
   if job.cancel then
     append(keys, number, 'canceled', '{}', '', '')
     return {'ended'}
   end
-  if stalls >= tonumber(args[4]) then
-    local problem = cjson.decode(args[6])
-    problem.detail = problem.detail .. (job.error or '')
-    append(keys, number, 'failed', cjson.encode(problem), '', '')
-    return {'dead', job.error or ''}
-  end
+  if dead then return {'dead', job.error or ''} end
   local told = redis.call('HMGET', keys[1], 'job', 'payload')
   return {'begun', attempt, told[1], told[2], redis.call('XRANGE', keys[2], '-', '+'),
     stalls > 0 and 1 or 0}
+end
+
+-- {dead}; job, error, now, about how many are kept: once for each job, however often it is said
+local function bury(keys, args)
+  for _, entry in ipairs(redis.call('XREVRANGE', keys[1], '+', '-', 'COUNT', 100)) do
+    if entry[2][2] == args[1] then return 0 end
+  end
+  redis.call('XADD', keys[1], 'MAXLEN', '~', args[4], '*', 'job', args[1], 'error', args[2],
+    'at', args[3])
+  return 1
+end
+
+-- {job, out}; what it says: ends a job that is buried
+local function give_up(keys, args)
+  local job = read(keys[1], 'state', 'entries')
+  if not job.state or FINAL[job.state] then return 0 end
+  append(keys, job.entries + 1, 'failed', args[1], '', '')
+  return 1
 end
 
 -- {job, out}; attempt, number of the first entry, then event, data, payload, exact, progress of
@@ -323,12 +337,12 @@ local function workers(keys, args)
 end
 
 local function register(name, callback)
-  redis.register_function('a1_' .. name, callback)
+  redis.register_function('a2_' .. name, callback)
 end
 
 local function register_freeing(name, callback)  -- it must work where no memory is left
   redis.register_function{
-    function_name = 'a1_' .. name, callback = callback, flags = {'allow-oom'}}
+    function_name = 'a2_' .. name, callback = callback, flags = {'allow-oom'}}
 end
 
 register('create', create)
@@ -336,6 +350,8 @@ register('enqueue', enqueue)
 register('take', take)
 register('begin', begin)
 register('publish', publish)
+register('bury', bury)
+register('give_up', give_up)
 register('hold', hold)
 register('risk', risk)
 register_freeing('queued', queued)

@@ -125,7 +125,8 @@ class Status:
 class ModelReport:
     """One model as its worker holds it.
 
-    One that is `leaving` takes no more jobs; one `on_demand` is loaded for whoever asks.
+    One that is `leaving` finishes its jobs, and gets no more; one `on_demand` is loaded for whoever
+    asks.
     """
 
     state: Literal["loading", "ready", "on_demand", "leaving", "failed"]

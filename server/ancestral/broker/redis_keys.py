@@ -79,7 +79,7 @@ def fields_of(entry: Publication) -> tuple[str | bytes, ...]:
 
 def function(name: str, keys: Sequence[str], *args: Any) -> tuple[Any, ...]:
     """The command that calls one of our functions."""
-    return ("FCALL", f"a1_{name}", len(keys), *keys, *args)
+    return ("FCALL", f"a2_{name}", len(keys), *keys, *args)
 
 
 def unknown_function(error: object) -> bool:

@@ -110,7 +110,7 @@ class RedisWorkerQueue:
             return self._begin(worker, found) if found else []
 
     def _begin(self, worker: str, found: Sequence[tuple[str, bytes, str]]) -> list[Delivery]:
-        tail = (worker, self._clock(), DELIVERIES, json.dumps(EXPIRED), json.dumps(given_up("")))
+        tail = (worker, self._clock(), DELIVERIES, json.dumps(EXPIRED))
         begun = self._call(
             [("begin", job_keys(job), entry, *tail) for _, entry, job in found],
         )
@@ -125,10 +125,14 @@ class RedisWorkerQueue:
             else:
                 over.append((stream, entry, job))
             if outcome == b"dead":
-                told = {"job": job, "error": rest[0], "at": self._clock()}
-                self._redis.xadd(DEAD, told, maxlen=DEAD_LENGTH, approximate=True)
+                self._give_up(job, rest[0].decode())
         self._over(over)
         return deliveries
+
+    def _give_up(self, job: str, error: str) -> None:
+        """Keep what is known of a job, then fail it; a crash between leaves both to the next."""
+        self._call([("bury", [DEAD], job, error, self._clock(), DEAD_LENGTH)])
+        self._call([("give_up", job_keys(job), json.dumps(given_up(error)))])
 
     def wait(self, seconds: float) -> None:
         if self._awake.is_set():
@@ -285,7 +289,7 @@ class RedisWorkerQueue:
         """
         with self._redis.pipeline(transaction=False) as pipe:
             for name, keys, *args in calls:
-                pipe.fcall(f"a1_{name}", len(keys), *keys, *args)
+                pipe.fcall(f"a2_{name}", len(keys), *keys, *args)
             commands = list(pipe.command_stack)
             replies = pipe.execute(raise_on_error=False)
             if any(map(unknown_function, replies)):

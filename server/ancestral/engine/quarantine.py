@@ -27,6 +27,11 @@ class Quarantine:
         return {delivery.job.id: delivery.attempt for delivery in self._waiting}
 
     @property
+    def models(self) -> set[str]:
+        """Whose jobs wait."""
+        return {delivery.job.model for delivery in self._waiting}
+
+    @property
     def full(self) -> bool:
         return len(self._waiting) >= MOST
 

@@ -3,7 +3,9 @@
 What is not loaded is loaded when somebody asks for it. Where the memory (`Limits.memory`) does not
 hold it too, those models leave that have been idle longest; they come back when asked for. A model
 that is about to leave says so in the heartbeat (`on_demand`) and pulls once more: a job that was
-submitted before finds it still here, and whoever submits one later asks for a load.
+submitted before finds it still here, and whoever submits one later asks for a load. One that is
+unloaded by request is `leaving`: no more jobs are submitted for it, and it stays until a pull finds
+none that waits, so that what was accepted is done.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ class Resident:
     model: Model
     batch: RunningBatch
     scores: ScoreBatches
-    leaving: list[Delivery] = field(default_factory=list)  # asked to unload it: no more jobs then
+    leaving: list[Delivery] = field(default_factory=list)  # asked to unload it
+    dry: bool = True  # no job of it waited at the last pull
     used: float = 0.0  # when it was last busy, by the worker's clock
     yielding: bool = False  # makes room for others unless a job comes first
 
@@ -117,6 +120,7 @@ class Residents:
             self._offered.discard(label)
             return [_done(delivery)]
         resident.leaving.append(delivery)
+        resident.dry = False  # until a pull after the heartbeat that says so
         return []
 
     def poll(self) -> list[Publication]:
@@ -125,7 +129,7 @@ class Residents:
         for label, resident in self:
             if resident.busy:
                 resident.used, resident.yielding = self._clock(), False
-            elif resident.leaving or resident.yielding:
+            elif resident.dry and (resident.leaving or resident.yielding):
                 del self._ready[label]
                 if not resident.leaving:
                     logger.info("unloaded %s to make room", label)

@@ -189,18 +189,21 @@ class Worker:
         residents = dict(self._residents)
         wants: dict[tuple[str, Lane], int] = {(control_queue(self.name), "control"): 8}
         for label, resident in residents.items():
-            rooms: tuple[tuple[Lane, int], ...] = (
-                ("sample", resident.batch.room),
-                ("score", resident.scores.room),
-            )
-            if not resident.leaving:
-                wants |= {(label, lane): n for lane, n in rooms if n and not self._quarantine.full}
+            rooms: dict[tuple[str, Lane], int] = {
+                (label, "sample"): resident.batch.room,
+                (label, "score"): resident.scores.room,
+            }
+            resident.dry = all(rooms.values()) and not self._quarantine.full
+            wants |= {where: n for where, n in rooms.items() if n and not self._quarantine.full}
         self._open = {label for label, lane in wants if lane == "sample"}
+        for label in self._quarantine.models & residents.keys():
+            residents[label].dry = False
         for delivery in self._queue.pull(self.name, wants):
             job = delivery.job
             if job.lane == "control":
                 self._unsaid += self._residents.control(delivery)
                 continue
+            residents[job.model].dry = False
             self._forget([job.id])  # where our own lease had expired
             if delivery.suspect:
                 self._quarantine.add(delivery)
