@@ -67,9 +67,16 @@ class Tab:
     """The page at a model, with what its console complained of."""
 
     def __init__(
-        self, browser: Any, server: Server, model: str, frugal: bool = True, **context: Any
+        self,
+        browser: Any,
+        server: Server,
+        model: str,
+        frugal: bool = True,
+        script: str = "",
+        **context: Any,
     ) -> None:
         self.context = browser.new_context(**context)
+        self.context.add_init_script(script)
         if frugal:  # no live samples beside those of the test
             self.context.add_init_script(SAVE_DATA)
         self.page = self.context.new_page()

@@ -8,7 +8,11 @@ const BATCH_ITEMS = 32;
 const CONCURRENCY = 4;
 const LARGEST_SEED = 2n ** 53n;
 
-const freshId = () => crypto.randomUUID().replaceAll("-", "");
+/** 128 random bits; not by randomUUID, which browsers keep from pages that came without TLS. */
+const freshId = () => {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+};
 const freshSeed = () => Number(crypto.getRandomValues(new BigUint64Array(1))[0] % LARGEST_SEED);
 
 /** The path of a model: NAME, or NAME/VERSION. */

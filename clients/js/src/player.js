@@ -1,4 +1,6 @@
-/** Plays sounds while they arrive, by an AudioWorklet. */
+/** Plays sounds while they arrive, by an AudioWorklet; by timed blocks where the page has none. */
+
+import { Pump } from "./pump.js";
 
 /** So much is buffered before sound begins, well within 200 ms of the first frame. */
 export const LEAD_SECONDS = 0.1;
@@ -14,7 +16,7 @@ export class Player {
   /** At `rate` Hz. Call it from a key or a click: browsers begin no sound without one. */
   static async open(rate, { context = new AudioContext({ sampleRate: rate * holds(rate) }) } = {}) {
     const resumed = context.resume();
-    await context.audioWorklet.addModule(new URL("./worklet.js", import.meta.url));
+    await context.audioWorklet?.addModule(new URL("./worklet.js", import.meta.url));
     await resumed;
     return new Player(context, rate);
   }
@@ -51,7 +53,9 @@ export class Sound {
   constructor(context, { rate, total, lead }) {
     const processorOptions = { rate, total, lead };
     const options = { outputChannelCount: [1], numberOfInputs: 0, processorOptions };
-    this.#node = new AudioWorkletNode(context, "ancestral-player", options);
+    this.#node = context.audioWorklet
+      ? new AudioWorkletNode(context, "ancestral-player", options)
+      : new Pump(context, processorOptions);
     this.#node.connect(context.destination);
     let begin, end;
     /** Resolves when it is heard first. */

@@ -90,36 +90,51 @@ export class SoundQueue {
   }
 }
 
-if (globalThis.registerProcessor !== undefined) {
-  /** Messages to it: samples (Float32Array), "finish", "pause", "go on", "stop". From it: the queue's state. */
-  class Processor extends AudioWorkletProcessor {
-    constructor({ processorOptions: { rate, lead, total } }) {
-      super();
-      const step = rate / globalThis.sampleRate;
-      this.queue = new SoundQueue({ step, lead: lead * rate, rate, total });
-      this.paused = this.stopped = false;
-      this.told = -Infinity;
-      this.port.onmessage = ({ data }) => this.obey(data);
-    }
+/**
+ * A sound as its player orders it: samples (Float32Array), "finish", "pause", "go on", "stop". What it tells
+ * is {state, at, wait, gaps}: sample `at` is taken next.
+ */
+export class Voice {
+  stopped = false;
+  #paused = false;
+  #told = -Infinity;
 
-    obey(message) {
-      if (message instanceof Float32Array) this.queue.push(message, globalThis.currentTime);
-      else if (message === "finish") this.queue.finish();
-      else if (message === "stop") this.stopped = true;
-      else this.paused = message === "pause";
+  constructor({ rate, lead, total }, sampleRate) {
+    this.queue = new SoundQueue({ step: rate / sampleRate, lead: lead * rate, rate, total });
+  }
+
+  obey(message, now) {
+    if (message instanceof Float32Array) this.queue.push(message, now);
+    else if (message === "finish") this.queue.finish();
+    else if (message === "stop") this.stopped = true;
+    else this.#paused = message === "pause";
+  }
+
+  /** Fills `output`; what is to be told of it, null where that is nothing new. */
+  render(output, now) {
+    const before = this.queue.state;
+    if (this.#paused) output.fill(0);
+    else this.queue.fill(output);
+    const { state, taken, wait, gaps } = this.queue;
+    if (state === before && now - this.#told < NEWS_SECONDS) return null;
+    this.#told = now;
+    return { state, at: taken, wait, gaps };
+  }
+}
+
+if (globalThis.registerProcessor !== undefined) {
+  class Processor extends AudioWorkletProcessor {
+    constructor({ processorOptions }) {
+      super();
+      this.voice = new Voice(processorOptions, globalThis.sampleRate);
+      this.port.onmessage = ({ data }) => this.voice.obey(data, globalThis.currentTime);
     }
 
     process(_, [[output]]) {
-      if (this.stopped) return false;
-      const before = this.queue.state;
-      if (this.paused) output.fill(0);
-      else this.queue.fill(output);
-      const { state, taken, wait, gaps } = this.queue;
-      if (state !== before || globalThis.currentTime - this.told >= NEWS_SECONDS) {
-        this.told = globalThis.currentTime;
-        this.port.postMessage({ state, at: taken, wait, gaps });
-      }
-      return state !== "ended";
+      if (this.voice.stopped) return false;
+      const news = this.voice.render(output, globalThis.currentTime);
+      if (news !== null) this.port.postMessage(news);
+      return this.voice.queue.state !== "ended";
     }
   }
   globalThis.registerProcessor("ancestral-player", Processor);
