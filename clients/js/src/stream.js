@@ -39,6 +39,7 @@ export class Stream {
   #gate = null; // a promise and its resolve, while paused
   #ledger = null;
   #read = false;
+  #made = null; // the request that makes the job
   #told = Promise.resolve(); // what the server was told last
 
   constructor(client, job, body, { format, progress, signal }) {
@@ -103,14 +104,23 @@ export class Stream {
         }
       }
     } finally {
-      if (this.done === null) await this.#client.forget(this.job);
+      if (this.done === null) await this.#leave();
     }
   }
 
+  /** Makes the job, or meets it again; a request on its way is let arrive, so that we know what to end. */
   #make() {
-    const [body, signal] = [this.#body, this.#signal];
     const headers = { Prefer: "respond-async" };
-    return this.#client.request("PUT", `/sample/${this.job}`, { body, headers, signal });
+    this.#made = this.#client.once("PUT", `/sample/${this.job}`, { body: this.#body, headers });
+    return unlessAborted(this.#made, this.#signal);
+  }
+
+  /** Ends the job, unless the server refused to make it. */
+  async #leave() {
+    const refused = (error) => this.connections === 0 && error instanceof ProblemError;
+    const made = this.#made?.then(() => true, (error) => !refused(error));
+    const left = made?.then((there) => there && this.#client.forget(this.job));
+    if (!this.#signal?.aborted) await left;
   }
 
   async *#socket() {
@@ -208,10 +218,7 @@ function unlessAborted(promise, signal) {
     const stop = () => reject(signal.reason);
     if (signal.aborted) return stop();
     signal.addEventListener("abort", stop, { once: true });
-    promise.then((value) => {
-      signal.removeEventListener("abort", stop);
-      resolve(value);
-    });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
   });
 }
 

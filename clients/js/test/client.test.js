@@ -76,6 +76,27 @@ function tone(rate, seconds) {
   return new Blob([head, samples], { type: "audio/wav" });
 }
 
+test("only jobs that were made are ended", async () => {
+  const asked = [];
+  const watching = async (path, options) => {
+    const response = await fetch(path, options);
+    asked.push([options.method, response.status]);
+    return response;
+  };
+  const client = new Client(url, { fetch: watching });
+  const read = async (options) => {
+    for await (const frame of client.stream("tiny-wavenet", options)) if (frame) break;
+  };
+  await assert.rejects(read({ condition: { label: 99 } }), ProblemError);
+  assert.deepEqual(asked, [["PUT", 422]]);
+  const control = new AbortController();
+  const reading = read({ ...LONG, signal: control.signal });
+  control.abort(new Error("enough")); // while the job is being made
+  await assert.rejects(reading, /enough/);
+  while (asked.length < 3) await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.deepEqual(asked.slice(1), [["PUT", 202], ["DELETE", 200]]);
+});
+
 test("a recording is a condition, at any rate", async () => {
   const client = new Client(url);
   const asked = { seed: 4, condition: { mel: tone(8000, 0.3) } };
