@@ -45,8 +45,10 @@ def rate(speed: float, unit: str) -> str:
 def bar(unit: str | None, *, quiet: bool = False) -> Progress:
     """A progress display on standard error, gone when it is left; `quiet`: none at all.
 
-    Without a unit it counts seconds, which have no rate.
+    So it is where standard error is no terminal. Without a unit it counts seconds, which have no
+    rate.
     """
+    console = Console(stderr=True)
     counts = () if unit is None else (MofNCompleteColumn(), Rate(unit))
     return Progress(
         SpinnerColumn(),
@@ -55,8 +57,8 @@ def bar(unit: str | None, *, quiet: bool = False) -> Progress:
         *counts,
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=quiet,
+        console=console,
+        disable=quiet or not console.is_terminal,
         transient=True,
     )
 

@@ -254,7 +254,11 @@ def _fault(found: ErrorDetails, told: Mapping[str, tuple[str, Any]]) -> str:
     name = str(found["loc"][0])
     where = told[name][0] if name in told else name
     shown = "" if name == "broker" else f", not {found['input']!r:.60}"
-    return f"{where}: {found['msg']}{shown}"
+    message = found["msg"]
+    if found["type"] == "string_pattern_mismatch":
+        field: Any = Settings.__pydantic_fields__[name]  # type: ignore[attr-defined]
+        message = f"is not what is expected ({field.description.replace('`', '')})"
+    return f"{where}: {message}{shown}"
 
 
 def _split(names: str) -> tuple[str, ...]:

@@ -141,7 +141,7 @@ def test_the_usual_file_name(
         (("tiny-pixelcnn",), "condition.label: is missing"),
         (("tiny-pixelcnn", "-c", "label=3"), "0 to 2 is expected"),
         (("tiny-pixelcnn", "-c", "label"), "NAME=VALUE is expected"),
-        (("tiny-pixelcnn", "-c", "label=x"), "NAME=VALUE is expected"),
+        (("tiny-pixelcnn", "-c", "label=x"), "'x' is not a number"),
         (("tiny-wavernn", "-c", "mel=nowhere.npy"), "nowhere.npy"),
         (("tiny-wavernn", "-c", "mel=3"), "numbers of shape [3, time] are expected"),
         (("tiny-wavenet", "--sites", 1000), "sites"),

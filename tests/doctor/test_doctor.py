@@ -45,7 +45,10 @@ def test_versions(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_machine() -> None:
-    assert set(states(device())) == {"processor", "gpu"}
+    assert set(states(device(Settings()))) == {"processor", "gpu"}
+    missing = {f.name: f for f in device(Settings(device="cuda:99"))}["gpu"]
+    assert (missing.state, "cuda:99" in missing.detail) == ("wrong", True)
+    assert "ANCESTRAL_DEVICE=cpu" in missing.mend
     assert states(runtimes(Settings(runtime="native"))) == dict.fromkeys(RUNTIMES, "ok")
 
 

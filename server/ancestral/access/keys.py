@@ -82,8 +82,8 @@ def read_keys(path: Path) -> list[Key]:
         return _File.model_validate_json(path.read_bytes()).keys
     except ValidationError as error:
         found = error.errors(include_input=False)[0]
-        where = ".".join(map(str, found["loc"]))
-        raise ValueError(f"{path} is no file of keys: {where}: {found['msg']}") from None
+        where = "".join(f"{part}: " for part in found["loc"])
+        raise ValueError(f"{path} is no file of keys: {where}{found['msg']}") from None
 
 
 def create(

@@ -259,7 +259,9 @@ def get(url: str, key: str | None, body: Any = None) -> Any:
             return json.load(answer)
     except urllib.error.HTTPError as error:
         with error:  # it holds the connection
-            raise ValueError(f"{error.code} {error.reason}") from error
+            raise ValueError(f"{url}: {error.code} {error.reason}") from error
+    except urllib.error.URLError as error:
+        raise ValueError(f"{url}: no server answers: {error.reason}") from error
     except OSError as error:
         raise ValueError(f"{url}: {error}") from error
 

@@ -81,7 +81,7 @@ def network(name: str, weights: Precision = "float32", seed: int = 0) -> Model:
     Raises ValueError.
     """
     if name not in NETWORKS:
-        raise ValueError(f"--network {name}: known are {', '.join(NETWORKS)}")
+        raise ValueError(f"there is no network {name!r}: known are {', '.join(NETWORKS)}")
     manifest = Manifest.model_validate_json(
         json.dumps(
             {

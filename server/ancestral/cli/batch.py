@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ancestral.cli.output import FAILED, Json, Models, emit, people
+from ancestral.cli.places import require_writable
 from ancestral.progress import bar
 from ancestral.settings import Settings
 
@@ -43,6 +44,7 @@ def batch(
     """
     from ancestral.cli.answered import answered
 
+    require_writable(output)
     settings = Settings.from_env(models=models, broker=broker, slots=slots)
     plan = _plan(input)
     before = answered(output)
@@ -120,6 +122,7 @@ async def _run(
     key = hashlib.sha256(str(output.resolve()).encode()).hexdigest() if settings.broker else ""
     failed = 0
     try:
+        await queue.workers()  # raises where the broker is away
         with output.open("ab", buffering=0) as file, bar("requests", quiet=quiet) as display:
             task = display.add_task(str(input), total=plan.lines, completed=len(before))
             async for found in answers(services, _left(input, before), key):

@@ -48,6 +48,8 @@ def serve(
     from ancestral.bench.load import Load, drive_server, load_table
 
     url = url.rstrip("/")
+    if not url.startswith(("http://", "https://")):
+        raise ValueError(f"{url}: the address of a server is expected, as http://127.0.0.1:8000")
     beside = _beside(model, models, runtime, streams) if direct else None
     rounds = ROUNDS if direct else 1
     found = Load(streams=streams, scorers=scorers)
@@ -155,9 +157,12 @@ def start(
     """Start a server: seconds until it is up, streams, and has loaded every package."""
     from ancestral.bench.start import start as started
     from ancestral.bench.start import start_table
+    from ancestral.store import find
 
+    root = settings(models).models
+    find(model, root)  # before a server is started in vain
     with people().status("starting") as status:
-        found = started(settings(models).models, model, runtime, status.update)
+        found = started(root, model, runtime, status.update)
     if json:
         emit(found.to_json())
     else:
@@ -167,6 +172,7 @@ def start(
 def package(
     network: Annotated[str, typer.Argument(help="Such as wavenet-30: see `ancestral bench -h`.")],
     folder: Annotated[Path, typer.Argument(help="NETWORK/1 is written into it.")],
+    json: Json = False,
 ) -> None:
     """Write a package of published size with random weights, to be served and timed."""
     from ancestral.bench import network as random_network
@@ -175,4 +181,8 @@ def package(
     built = random_network(network)
     state = built.network.module.state_dict()
     card = f"# {network}\n\nRandom weights, for timing.\n"
-    people().print(str(save_package(folder, built.manifest, state, card)))
+    path = save_package(folder, built.manifest, state, card)
+    if json:
+        emit({"model": f"{path.parent.name}/{path.name}", "path": path})
+    else:
+        say(f"{path}: random weights, for timing")

@@ -19,6 +19,7 @@ from ancestral.cli.output import (
     settings,
     values,
 )
+from ancestral.cli.places import require_writable
 from ancestral.progress import bar
 
 
@@ -45,6 +46,8 @@ def embed(
     given = condition(conditions)
     if output is None and not json:
         raise ValueError("--output FILE.npy or --json is needed: vectors are not for reading")
+    if output is not None:
+        require_writable(output)
     from ancestral.engine.files import embed_files
     from ancestral.engine.model import load
     from ancestral.media import encode_npy, listed

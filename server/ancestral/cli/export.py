@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from ancestral.cli.output import FAILED, Json, Models, emit, say, settings
+from ancestral.cli.places import require_room
 from ancestral.progress import staged
 
 
@@ -23,6 +24,7 @@ def export(
     An ensemble has a folder for each order. Status 1 where a graph differs; what cannot be written
     is named.
     """
+    require_room(onnx)
     from ancestral.engine.model import load
     from ancestral.runtimes.onnx.export import Written, export
 

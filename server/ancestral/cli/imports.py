@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ancestral.cli.output import Json, Models, emit, people, say, settings
+from ancestral.cli.places import require_room
 from ancestral.progress import staged
 
 if TYPE_CHECKING:
@@ -103,6 +104,9 @@ def import_(
 
     No object is ever unpickled: tensors and plain data are read, anything else is refused.
     """
+    if not file.exists():
+        raise ValueError(f"{file}: there is no such file")
+    require_room(settings(models).models)
     if file.suffix in GRAPHS:
         from ancestral.store.options import Options
 

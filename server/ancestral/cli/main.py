@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Annotated
 
 import typer
@@ -23,7 +25,8 @@ from ancestral.cli import (
     train,
     verify,
 )
-from ancestral.cli.output import REFUSED, people
+from ancestral.cli.output import FAILED, REFUSED, people
+from ancestral.cli.refusal import refusal
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -69,20 +72,16 @@ def main() -> None:
     """The console script: what is wrong with the input is one line on standard error, status 2."""
     try:
         app()
-    except (ValueError, OSError) as error:  # PackageError, MediaError, ConditionError …
-        _refuse(error)
+    except BrokenPipeError:  # whoever read standard output has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(FAILED) from None
     except Exception as error:
-        from ancestral.compile import CompileError  # imports torch: only where something failed
-
-        if not isinstance(error, CompileError):
+        told = refusal(error)
+        if told is None:
             raise
-        _refuse(error)
-
-
-def _refuse(error: Exception) -> None:
-    people().print(f"[bold red]error:[/] {type(error).__name__}: ", end="")
-    people().print(str(error), markup=False, highlight=False, soft_wrap=True)
-    raise SystemExit(REFUSED)
+        people().print("[bold red]error:[/] ", end="")
+        people().print(told, markup=False, highlight=False, soft_wrap=True)
+        raise SystemExit(REFUSED) from None
 
 
 if __name__ == "__main__":

@@ -24,29 +24,48 @@ from ancestral.progress import bar
 
 if TYPE_CHECKING:
     from ancestral.settings import Settings
-    from ancestral.store import Manifest
+    from ancestral.store import Entry, Manifest, PackageError
 
 app = typer.Typer(help="List, show and compile model packages.", no_args_is_help=True)
 
 
 @app.command("list")
 def list_(models: Models = None, json: Json = False) -> None:
-    """List the packages and their default versions."""
-    from ancestral.store import find, list_packages, read_manifest
+    """List the packages and their default versions.
+
+    A broken one does not hide the others: it is told of, and the status is 1.
+    """
+    from ancestral.store import PackageError, find, list_packages, read_manifest
 
     root = settings(models).models
-    entries = list_packages(root)
-    manifests = [read_manifest(find(entry.name, root)) for entry in entries]
+    found: list[tuple[Entry, Manifest | PackageError]] = []
+    for entry in list_packages(root):
+        try:
+            found.append((entry, read_manifest(find(entry.name, root))))
+        except PackageError as error:
+            found.append((entry, error))
+    broken = any(isinstance(told, PackageError) for _, told in found)
     if json:
         emit(
             [
-                {"versions": entry.versions, **_summary(manifest)}
-                for entry, manifest in zip(entries, manifests, strict=True)
+                {"name": entry.name, "versions": entry.versions, "error": str(told)}
+                if isinstance(told, PackageError)
+                else {"versions": entry.versions, **_summary(told)}
+                for entry, told in found
             ]
         )
-        return
+    else:
+        say(_table(found))
+    if broken:
+        raise typer.Exit(FAILED)
+
+
+def _table(found: list[tuple[Entry, Manifest | PackageError]]) -> Table:
     table = Table("model", "version", "family", "data", "likelihood", "conditions", "metrics")
-    for manifest in manifests:
+    for entry, manifest in found:
+        if isinstance(manifest, ValueError):
+            table.add_row(entry.name, str(entry.default), f"[red]{escape(str(manifest))}[/]")
+            continue
         data = manifest.data
         shape = "×".join(map(str, data.shape)) or f"{data.sample_rate} Hz"
         table.add_row(
@@ -58,7 +77,7 @@ def list_(models: Models = None, json: Json = False) -> None:
             ", ".join(condition.name for condition in manifest.conditions),
             ", ".join(f"{k} {v:.4g}" for k, v in manifest.provenance.metrics.items()),
         )
-    say(table)
+    return table
 
 
 @app.command()

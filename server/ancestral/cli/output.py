@@ -117,6 +117,9 @@ def condition(pairs: Sequence[str] | None) -> dict[str, Any] | None:
         try:
             found[name] = json.loads(f"[{text}]" if "," in text and text[:1] != "[" else text)
         except json.JSONDecodeError as error:
+            if name and equals:
+                kinds = f"a number, numbers with commas, JSON, or a file {' or '.join(_FILES)}"
+                raise ValueError(f"--condition {pair}: {text!r} is not {kinds}") from error
             raise ValueError(f"--condition {pair}: NAME=VALUE is expected") from error
         if not name or not equals:
             raise ValueError(f"--condition {pair}: NAME=VALUE is expected")

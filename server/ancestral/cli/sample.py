@@ -30,6 +30,7 @@ from ancestral.cli.output import (
     settings,
     values,
 )
+from ancestral.cli.places import require_writable
 from ancestral.progress import bar, rate
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def sample(
     given, steps = values(given, loaded.manifest, fit=fit)
     target = output or Path(f"{loaded.name}.{_usual_suffix(loaded)}")
     _check_suffix(loaded, target)
+    require_writable(target)
     seed = fresh_seed() if seed is None else seed
     start = time.perf_counter()
     length = loaded.sites_of(sites, seconds, loaded.conditions_from(given, count))

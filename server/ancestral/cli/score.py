@@ -29,6 +29,7 @@ from ancestral.cli.output import (
     settings,
     values,
 )
+from ancestral.cli.places import require_room, require_writable
 from ancestral.progress import bar
 
 if TYPE_CHECKING:
@@ -76,6 +77,10 @@ def score(
     A file that cannot be scored fails alone; the exit status is then 1.
     """
     given = condition(conditions)
+    if csv_ is not None:
+        require_writable(csv_)
+    if map_ is not None:
+        require_room(map_)
     from ancestral.engine.files import score_files
     from ancestral.engine.model import load
     from ancestral.media import listed

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ancestral.addresses import require_free
 from ancestral.cli.flags import with_settings
 from ancestral.settings import Settings
 
@@ -30,6 +31,7 @@ def serve(
     if embedded_redis and settings.broker:
         raise ValueError("--embedded-redis and --broker exclude each other")
     settings.require_guarded()
+    _check_address(settings)
     if not settings.broker:
         _check_device(settings)
     from ancestral.api.server import serve as run
@@ -64,6 +66,17 @@ def worker(
     set_up_logs(settings)
     set_up_traces(settings, "ancestral-worker")
     work(settings, metrics_port=metrics_port)
+
+
+def _check_address(settings: Settings) -> None:
+    """Before anything is started."""
+    try:
+        require_free(settings.host, settings.port)
+    except OSError as error:
+        raise ValueError(
+            f"{settings.host}:{settings.port} cannot be listened at: {error.strerror or error}; "
+            "--host and --port (ANCESTRAL_HOST, ANCESTRAL_PORT) name another address"
+        ) from error
 
 
 def _check_device(settings: Settings) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ancestral.cli.output import Json, ModelName, Models, emit, say, settings
+from ancestral.cli.places import require_room
 
 
 def train(
@@ -25,9 +26,10 @@ def train(
     json: Json = False,
 ) -> None:
     """Train a recipe's package and publish it with its reference scores."""
+    root = output or settings(models).models
+    require_room(root)
     from ancestral.train import train as follow
 
-    root = output or settings(models).models
     path = follow(recipe, data=data, output=root, resume=resume, progress=not json)
     if json:
         emit({"path": str(path)})

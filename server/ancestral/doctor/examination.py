@@ -29,7 +29,7 @@ def examine(
     else:
         yield from safely("settings", partial(_guarded, settings))
     checks: list[tuple[str, Check]] = [
-        ("device", device),
+        ("device", partial(device, settings)),
         ("runtimes", partial(runtimes, settings)),
         ("store", partial(store, settings)),
         ("cache", partial(cache, settings)),

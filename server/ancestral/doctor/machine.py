@@ -60,9 +60,14 @@ def numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in found[0].split(".")) if found else ()
 
 
-def device() -> Iterator[Finding]:
-    """The processor, its cores and memory; whether there is a GPU that torch can use."""
+def device(settings: Settings) -> Iterator[Finding]:
+    """The processor, its cores and memory; whether there is a GPU that torch can use.
+
+    Wrong where the settings name a GPU that cannot be used: nothing would start.
+    """
     import torch
+
+    from ancestral.runtimes.cuda.runtime import checked_device
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     capability = torch.backends.cpu.get_cpu_capability()
@@ -73,9 +78,16 @@ def device() -> Iterator[Finding]:
         yield Finding("device", "processor", "note", detail, mend)
     else:
         yield Finding("device", "processor", "ok", detail)
+    if settings.device != "cpu":
+        try:
+            checked_device(settings.device)
+        except ValueError as error:
+            mend = "ANCESTRAL_DEVICE=cpu, or install torch built for the GPU's CUDA version"
+            yield Finding("device", "gpu", "wrong", str(error), mend)
+            return
     if torch.cuda.is_available():
-        name = torch.cuda.get_device_name(0)
-        yield Finding("device", "gpu", "ok", f"{name}; this build runs on the processor alone")
+        used = "in use" if settings.device != "cpu" else "ANCESTRAL_DEVICE=cuda:0 uses it"
+        yield Finding("device", "gpu", "ok", f"{torch.cuda.get_device_name(0)}; {used}")
     elif Path("/dev/nvidia0").exists():
         detail = f"there is one, which torch {torch.__version__} cannot use"
         yield Finding("device", "gpu", "note", detail, "install torch built for its CUDA version")

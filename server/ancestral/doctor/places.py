@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
+from ancestral.addresses import require_free
 from ancestral.doctor.finding import Finding
 from ancestral.settings import Settings
 
@@ -42,11 +42,8 @@ def cache(settings: Settings) -> Iterator[Finding]:
 def port(settings: Settings) -> Iterator[Finding]:
     """Whether a server could listen where the settings say, or one of ours does already."""
     where = f"{settings.host}:{settings.port}"
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((settings.host, settings.port))
+        require_free(settings.host, settings.port)
     except OSError as error:
         answer = _readiness(settings)
         if answer is None:

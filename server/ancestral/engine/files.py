@@ -80,6 +80,8 @@ def _read(model: Model, file: Path, fit: bool) -> FileScore:
     try:
         codec = model.manifest.data.media_codec
         item, steps = decode(file.read_bytes(), declared(file), model.data, codec, fit=fit)
-    except (MediaError, OSError) as error:
+    except MediaError as error:
         return FileScore(file, error=str(error))
+    except OSError as error:
+        return FileScore(file, error=error.strerror or str(error))
     return FileScore(file, item, fit=steps)

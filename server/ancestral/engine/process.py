@@ -46,7 +46,9 @@ def preloaded(settings: Settings, served: list[str]) -> list[str]:
     by_name = {label.partition("/")[0]: label for label in served}
     for name in wanted:
         if name not in by_name:
-            raise ValueError(f"preload: {name} is not among the packages that are served")
+            raise ValueError(
+                f"ANCESTRAL_PRELOAD (--preload): {name} is not among the packages that are served"
+            )
     return [by_name[name] for name in wanted]
 
 

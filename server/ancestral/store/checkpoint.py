@@ -80,7 +80,7 @@ def read_state(file: Path) -> dict[str, Tensor]:
                 loaded = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise PackageError(
-            file, "holds more than tensors and plain containers, and is not unpickled"
+            file, "is no checkpoint, or holds more than tensors and plain containers: not unpickled"
         ) from error
     except (
         OSError,
