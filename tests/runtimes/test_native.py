@@ -16,6 +16,7 @@ from ancestral.models import ConditionSpec, DataSpec, Network, build
 from ancestral.runtimes.base import Sampling, SlotRequest
 from ancestral.runtimes.derive import step_params
 from ancestral.runtimes.naive import NaiveRuntime
+from ancestral.runtimes.native.lower.elements import ElementLowering
 from ancestral.runtimes.native.runtime import NativeRuntime
 from ancestral.runtimes.reference import ReferenceRuntime
 
@@ -123,6 +124,26 @@ def test_a_slots_bits_do_not_depend_on_the_batch(name: str) -> None:
         found = {advance.slot: advance for advance in runtime.step(sites)}[slots[1]]
         np.testing.assert_array_equal(found.values, wanted.values)
         np.testing.assert_array_equal(found.log_prob, wanted.log_prob)
+
+
+def test_an_element_program_is_lowered_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[ElementLowering] = []
+    build = ElementLowering.build
+    monkeypatch.setattr(
+        ElementLowering, "build", lambda low, rules: (built.append(low), build(low, rules))[1]
+    )
+    net, program, sites = case("strided")
+    runtimes = [NativeRuntime(program, net, slots) for slots in (1, 3, 9)]
+    assert len(built) == 1
+    for runtime in runtimes:  # each with a room of its own
+        for item in range(min(runtime.slots, 2)):
+            runtime.open(SlotRequest(seed=3, item=item, sites=sites))
+    found: list[list[np.ndarray]] = [[] for _ in runtimes]
+    for _ in range(0, sites, 5):
+        for parts, runtime in zip(found, runtimes, strict=True):
+            parts.append(runtime.step(5)[0].values)
+    for parts in found[1:]:
+        np.testing.assert_array_equal(np.concatenate(parts), np.concatenate(found[0]))
 
 
 @pytest.mark.parametrize("name", ["colour", "lstm"])

@@ -16,6 +16,7 @@ from ancestral.compile.elements import ElementProgram, ElementStep, Rows
 from ancestral.compile.elements.arena import Ints
 from ancestral.runtimes.element_kernels import element_kernel
 from ancestral.runtimes.folded import folded_graph
+from ancestral.runtimes.stale import BY_ELEMENT, read_first
 
 Draw = Callable[[int, Tensor], Tensor]
 Run = Callable[[Tensor | None, int, int], None]  # slots (None: all), a range of the part's rows
@@ -36,8 +37,8 @@ class Elements:
         self.graph = folded_graph(program, dtype, device)
         self.dtype, self.device, self._codes_dtype = dtype, device, codes
         self.n = 0
-        # slots from here on hold zeros; in those before, masked weights would meet stale infinities
-        self._used = 0
+        self._used = 0  # slots from here on hold zeros
+        self._stale = torch.from_numpy(read_first(program)).to(device)
         self.ranks: list[int] = [0] * slots
         self._arena = self._new_arena(slots, program.size)
         for value, at in program.literals.items():
@@ -109,8 +110,8 @@ class Elements:
         self._place(slice(at, at + 1), items, conditions)
         used, self._used = self._used, max(self._used, at + 1)
         if values is None:
-            for step in self.program.steps if at < used else ():  # see `_used`
-                self._arena[at, step.start : step.start + step.payload * len(step.rows)] = 0
+            if at < used:
+                self._arena[at, self._stale] = 0
             return None
         wanted = {step.node for step in self.program.steps}
         found = self.graph.run([values, *conditions], wanted | {self.graph.output})
@@ -173,7 +174,7 @@ class Elements:
 
     def _run_of(self, step: ElementStep, columns: Ints | None, rows: Ints) -> Run:
         kernel = element_kernel(step, self.graph.constants, self.dtype, columns, rows)
-        narrow = columns if step.kind in ("pointwise", "batch-norm", "running-sum") else None
+        narrow = columns if step.kind in BY_ELEMENT else None
         operands = [self._operand(o, rows, narrow) for o in step.operands if _is_read(o)]
         own = np.arange(step.payload) if columns is None else columns
         base = torch.from_numpy(step.start + step.rows[rows] * step.payload).to(self.device)

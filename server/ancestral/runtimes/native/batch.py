@@ -25,6 +25,7 @@ from ancestral.runtimes.native.code.interpreter import located, run, run_end, ru
 from ancestral.runtimes.native.code.kernels import kernels
 from ancestral.runtimes.native.code.lanes import LANES
 from ancestral.runtimes.native.code.operations import operations
+from ancestral.runtimes.native.lower.kinds import lower
 from ancestral.runtimes.native.lower.lowering import Lowering
 from ancestral.runtimes.native.lower.rings import RingStore
 from ancestral.runtimes.native.shared import numpy_type, prepared
@@ -112,7 +113,7 @@ class NativeBatch:
             self.program, self._shared.plan, self._shared.weights, self._slots, self._rings,
             self._arrays, self._keys,
         )  # fmt: skip
-        low.build()
+        low.build(lower)
         self._lowered = low
         self.operations = np.array(low.operations, dtype=np.int64).reshape(-1, f.FIELDS)
         self._starts = np.array(low.starts, dtype=np.int64)

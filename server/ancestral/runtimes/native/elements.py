@@ -19,8 +19,7 @@ from ancestral.runtimes.native.code.kernels import kernels
 from ancestral.runtimes.native.code.lanes import LANES
 from ancestral.runtimes.native.code.operations import operations
 from ancestral.runtimes.native.code.schedule import run_elements, run_time
-from ancestral.runtimes.native.lower.elements import ElementLowering
-from ancestral.runtimes.native.shared import numpy_type, weights_of
+from ancestral.runtimes.native.shared import element_tables, numpy_type, weights_of
 from ancestral.runtimes.native.storage import zeros
 
 
@@ -63,15 +62,11 @@ class NativeElements(Elements):
 
     def _plan(self) -> Any:
         """The table of operations, in place of functions."""
-        low = ElementLowering(self.program, weights_of(self.program, self.graph, self._type),
-                              self._slots)  # fmt: skip
-        low.build()
-        self._low = low
-        self.operations = np.array(low.operations, dtype=np.int64).reshape(-1, f.FIELDS)
-        self._ends = np.array(low.ends, dtype=np.int64)
-        self._links = np.array(low.links, dtype=np.int64).reshape(-1, f.LINK)
-        self._segments = np.zeros((low.most_segments, 3), dtype=np.int64)
-        self._scratch = zeros((low.most_scratch,), self._type)
+        tables = element_tables(self.program, self.graph, self._type)
+        self._shared = tables
+        self.operations, self._ends, self._links, self._rooms = tables.over(self._slots)
+        self._segments = np.zeros((tables.most_segments, 3), dtype=np.int64)
+        self._scratch = zeros((tables.most_scratch,), self._type)
         self._none = np.zeros(1, dtype=np.int64)
         return [[(self._run_time, time, 0)] for time in range(len(self.program.codes))]
 
@@ -108,4 +103,4 @@ class NativeElements(Elements):
         ), self.interpret)  # fmt: skip
 
     def _due_tables(self) -> tuple[int, int]:
-        return int(self._low.due_starts.ctypes.data), int(self._low.due.ctypes.data)
+        return int(self._shared.due_starts.ctypes.data), int(self._shared.due.ctypes.data)

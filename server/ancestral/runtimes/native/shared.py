@@ -13,7 +13,10 @@ from ancestral.compile.elements import ElementProgram
 from ancestral.compile.graph import Graph
 from ancestral.compile.program import StepProgram
 from ancestral.runtimes.folded import folded_graph
+from ancestral.runtimes.native.lower import element_rules
+from ancestral.runtimes.native.lower.elements import ElementLowering
 from ancestral.runtimes.native.lower.plan import Plan, plan
+from ancestral.runtimes.native.lower.tables import ElementTables
 from ancestral.runtimes.native.lower.weights import Weights
 
 
@@ -51,4 +54,17 @@ def weights_of(program: ElementProgram, graph: Graph, dtype: np.dtype[Any]) -> W
     known = _WEIGHTS.setdefault(program, {})
     if dtype.name not in known:
         known[dtype.name] = Weights(graph.constants, dtype)
+    return known[dtype.name]
+
+
+_TABLES: WeakKeyDictionary[ElementProgram, dict[str, ElementTables]] = WeakKeyDictionary()
+
+
+def element_tables(program: ElementProgram, graph: Graph, dtype: np.dtype[Any]) -> ElementTables:
+    """An element program lowered, in a precision. Raises Unsupported."""
+    known = _TABLES.setdefault(program, {})
+    if dtype.name not in known:
+        low = ElementLowering(program, weights_of(program, graph, dtype))
+        low.build(element_rules.lower)
+        known[dtype.name] = ElementTables.of(low)
     return known[dtype.name]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ancestral.compile.program import Step
+from ancestral.compile.step import Step
 from ancestral.runtimes.native import fields as f
 from ancestral.runtimes.native.storage import Operand
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from ancestral.compile.place import Table
 from ancestral.compile.step import Step
-from ancestral.runtimes.keys import KeyCaches
 from ancestral.runtimes.native import fields as f
 from ancestral.runtimes.native.code import attention as a
 from ancestral.runtimes.native.code import flash
@@ -17,12 +16,6 @@ from ancestral.runtimes.native.lower.errors import Unsupported
 from ancestral.runtimes.native.lower.lowering import Lowering
 from ancestral.runtimes.native.lower.plan import Part
 from ancestral.runtimes.native.storage import Operand, padded
-
-
-def most_keys(keys: KeyCaches, step: Step) -> int:
-    """The most keys that a query of a keyed step reads, in whole vectors."""
-    places = keys.places(step)
-    return padded(keys.capacity if places is None else places.pattern.keys.shape[1])
 
 
 def keys_of(low: Lowering, step: Step, first: Step) -> list[int]:

@@ -190,3 +190,11 @@ ELEMENT_RULES: dict[str, Rule] = {
     **{kind: RULES[kind] for kind in ("layer-norm", "rms-norm", "cumsum", "softmax", "log-softmax",
                                       "sum", "mean", "amax", "amin", "prod", "logsumexp")},
 }  # fmt: skip
+
+
+def lower(low: Lowering, part: Part) -> None:
+    """Emit a part's operations. Raises Unsupported where there is no rule."""
+    rule = ELEMENT_RULES.get(part.step.kind)
+    if rule is None:
+        raise Unsupported(f"steps of kind {part.step.kind} over elements")
+    rule(low, part)

@@ -6,6 +6,7 @@ one column for each of the rows that are due. How many are due is known when the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
@@ -24,17 +25,17 @@ from ancestral.runtimes.native.storage import NOWHERE, Operand, padded
 
 
 class ElementLowering(Lowering):
-    """Builds the tables of an element program for a number of slots."""
+    """Builds the tables of an element program, over room for one slot."""
 
-    def __init__(self, program: ElementProgram, weights: Weights, slots: int) -> None:
+    def __init__(self, program: ElementProgram, weights: Weights) -> None:
         self.elements = program
         nothing = Plan((), {}, {}, {}, {})
-        super().__init__(cast(StepProgram, program), nothing, weights, slots, {}, {}, None)
+        super().__init__(cast(StepProgram, program), nothing, weights, 1, {}, {}, None)
         self._most_rows = 1
         self.rows: Ints | None = None  # the part's rows
         self._result: Operand | None = None
 
-    def build(self) -> None:
+    def build(self, lower: Callable[[Lowering, Part], None]) -> None:
         """Lower every part; `due_starts` and `due` say what each time computes.
 
         An entry is the first and last operation, the first row and how many rows.
@@ -43,7 +44,7 @@ class ElementLowering(Lowering):
         for step in self.elements.steps:
             for part in step.parts:
                 first = len(self.operations)
-                self._lower(step, part.columns, part.rows, np.diff(part.ends, prepend=0))
+                self._lower(lower, step, part.columns, part.rows, np.diff(part.ends, prepend=0))
                 row = 0
                 for time, end in zip(part.times.tolist(), part.ends.tolist(), strict=True):
                     due[time].append([first, len(self.operations), row, end - row])
@@ -58,16 +59,14 @@ class ElementLowering(Lowering):
             self._operation(0, out=self.temporary(size)) for size in (width, self.elements.channels)
         ]
 
-    def _lower(self, step: ElementStep, columns: Ints | None, rows: Ints, counts: Ints) -> None:
+    def _lower(
+        self, lower: Callable[[Lowering, Part], None], step: ElementStep, columns: Ints | None,
+        rows: Ints, counts: Ints,
+    ) -> None:  # fmt: skip
         self._step, self.rows = cast(Step, step), rows
         self._most_rows = int(counts.max())
         self._result = None
-        from ancestral.runtimes.native.lower.element_rules import ELEMENT_RULES
-
-        rule = ELEMENT_RULES.get(step.kind)
-        if rule is None:
-            raise Unsupported(f"steps of kind {step.kind} over elements")
-        rule(self, Part(cast(Step, step), 0, columns))
+        lower(self, Part(cast(Step, step), 0, columns))
         assert self._result is not None
         within = np.arange(step.payload) if columns is None else columns
         base = self.indices(step.start + step.rows[rows] * step.payload)

@@ -12,7 +12,7 @@ from ancestral.compile.step import Read, Step
 from ancestral.runtimes.native import fields as f
 from ancestral.runtimes.native.code.pointwise import CODES
 from ancestral.runtimes.native.lower import elementwise
-from ancestral.runtimes.native.lower.attend import keys_of, listed_keys, most_keys
+from ancestral.runtimes.native.lower.attend import keys_of, listed_keys
 from ancestral.runtimes.native.lower.errors import Unsupported
 from ancestral.runtimes.native.lower.lowering import Lowering
 from ancestral.runtimes.native.lower.plan import Part
@@ -26,7 +26,7 @@ class OverKeys:
         assert low.keys is not None
         self.low, self.step = low, step
         self.plan, self.dtype = low.plan, low.dtype
-        self._wide = most_keys(low.keys, step)
+        self._wide = low.most_keys(step)
         self._heads = step.payload
         extra = keys_of(low, step, _first(low, step))
         self._sparse = low.keys.places(step) is not None

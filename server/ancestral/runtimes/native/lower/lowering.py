@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from ancestral.compile.place import Table
 from ancestral.compile.program import StepProgram
@@ -18,7 +18,7 @@ from ancestral.runtimes.native.storage import Array, Operand
 
 
 class Lowering(Operands):
-    """Builds the tables for a number of slots; the rules of `kinds` call its methods."""
+    """Builds the tables for a number of slots; the rules, those of `kinds`, call its methods."""
 
     def __init__(
         self,
@@ -32,18 +32,15 @@ class Lowering(Operands):
     ) -> None:
         super().__init__(program, plan, weights, slots, rings, tables, keys)
 
-    def build(self) -> None:
+    def build(self, lower: Callable[[Lowering, Part], None]) -> None:
         """Lower every part; afterwards `operations`, `starts`, `ends` and `links` are the tables.
 
         Raises Unsupported naming the step that has no rule.
         """
-        from ancestral.runtimes.native.lower.attend import most_keys
-        from ancestral.runtimes.native.lower.kinds import lower
-
         if self.keys is not None:
             for step in self.program.steps:
                 if step.keyed:
-                    self.lengths[step.name] = step.payload * most_keys(self.keys, step)
+                    self.lengths[step.name] = step.payload * self.most_keys(step)
         subs = self.program.subs
         self.starts = [0] * (subs + 3)
         for at, part in enumerate(self.plan.parts):

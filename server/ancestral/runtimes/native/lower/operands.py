@@ -19,7 +19,7 @@ from ancestral.runtimes.native.lower.operations import Operations
 from ancestral.runtimes.native.lower.plan import Plan
 from ancestral.runtimes.native.lower.rings import RingStore
 from ancestral.runtimes.native.lower.weights import Weights
-from ancestral.runtimes.native.storage import Array, Operand
+from ancestral.runtimes.native.storage import Array, Operand, padded
 
 
 class Operands(Operations):
@@ -156,6 +156,12 @@ class Operands(Operations):
         held = self.temporary(elements.size)
         self.emit(f.GATHER, held, found, count=elements.size, extra=self.indices(elements))
         return held
+
+    def most_keys(self, step: Step) -> int:
+        """The most keys that a query of a keyed step reads, in whole vectors."""
+        assert self.keys is not None
+        places = self.keys.places(step)
+        return padded(self.keys.capacity if places is None else places.pattern.keys.shape[1])
 
     def keyed(self, step: Step) -> Operand:
         """A register over keys, a run for each head."""

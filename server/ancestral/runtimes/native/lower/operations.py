@@ -40,15 +40,15 @@ class Operations(Rooms):
         self.links: list[list[int]] = []
         self.most_segments = 1
         self.most_scratch = 64
-        self._numbers: dict[tuple[float, int], Array] = {}
+        self.numbers: dict[tuple[float, int], Array] = {}
 
     def number(self, value: float, count: int) -> Operand:
         """A number in every element, the same for all slots and columns."""
         key = (value, padded(count))
-        if key not in self._numbers:
-            self._numbers[key] = zeros((padded(count),), self.dtype)
-            self._numbers[key][:] = value
-        return Operand(self._numbers[key].ctypes.data)
+        if key not in self.numbers:
+            self.numbers[key] = zeros((padded(count),), self.dtype)
+            self.numbers[key][:] = value
+        return Operand(self.numbers[key].ctypes.data)
 
     def indices(self, index: Ints) -> int:
         """The address of 64-bit integers."""

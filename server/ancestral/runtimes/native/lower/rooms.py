@@ -32,6 +32,7 @@ class Rooms:
         self.steps = {s.name: s for s in program.steps}
         self.lengths: dict[str, int] = {}  # of registers that are not as long as their payload
         self.memory: list[Array] = []
+        self.rooms: list[Array] = []  # [slots, elements] each
         self._registers: dict[str, tuple[Operand, int]] = {}
         self._free: dict[int, list[int]] = defaultdict(list)
         self._temporary: list[tuple[int, int]] = []
@@ -53,8 +54,8 @@ class Rooms:
         if self._free[total]:
             base = self._free[total].pop()
         else:
-            self.memory.append(zeros((self.slots, total), self.dtype))
-            base = self.memory[-1].ctypes.data
+            self.rooms.append(zeros((self.slots, total), self.dtype))
+            base = self.rooms[-1].ctypes.data
         column = width * self.size if self.columns() else 0
         return Operand(base, total * self.size, column), total
 
