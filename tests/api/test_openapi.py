@@ -66,3 +66,18 @@ def test_refusals_are_problems(document: dict[str, Any]) -> None:
         answers = document["paths"][path]["post"]["responses"]
         for status in ("404", "413", "422", "429", "504"):
             assert "application/problem+json" in answers[status]["content"]
+
+
+@pytest.mark.parametrize(
+    ("path", "own"),
+    [("/log_prob", {"return", "order", "marginal"}), ("/embed", {"layer"})],
+)
+def test_files_may_come_with_every_option(
+    document: dict[str, Any], path: str, own: set[str]
+) -> None:
+    both = {"model", "condition", "fit", "priority", "timeout_seconds"}
+    told = document["paths"][path]["post"]
+    assert {one["name"] for one in told["parameters"]} == both | own
+    form = told["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
+    assert set(form) == both | own | {"file"}
+    assert form["fit"]["type"] == "boolean"

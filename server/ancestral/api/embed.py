@@ -9,7 +9,8 @@ from fastapi.responses import JSONResponse
 
 from ancestral.api.accept import preferred
 from ancestral.api.answers import EmbedAnswer
-from ancestral.api.inputs import FILE_TYPES, Ask, read_ask
+from ancestral.api.asked import FILE, asked
+from ancestral.api.inputs import Ask, read_ask
 from ancestral.api.log_prob import checked_items
 from ancestral.api.results import JSON, NPY, embedded, embeddings
 from ancestral.api.routes import PROBLEMS, accepted, asynchronous
@@ -23,37 +24,6 @@ from ancestral.store import Manifest
 
 router = APIRouter(tags=["representations"])
 
-_FILE = {"schema": {"type": "string", "format": "binary"}}
-_BODY = {
-    "required": True,
-    "content": {
-        JSON: {"schema": {"$ref": "#/components/schemas/EmbedBody"}},
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": ["model", "file"],
-                "properties": {
-                    "model": {"type": "string"},
-                    "file": {"type": "array", "items": {"type": "string", "format": "binary"}},
-                    "layer": {"type": "integer", "minimum": 1},
-                    "condition": {"type": "string", "description": "JSON"},
-                    "fit": {"type": "boolean"},
-                },
-            }
-        },
-        **dict.fromkeys(FILE_TYPES, _FILE),
-    },
-}
-_QUERY = [
-    {"name": name, "in": "query", "schema": {"type": kind}, "description": "with a raw body"}
-    for name, kind in {
-        "model": "string",
-        "layer": "integer",
-        "condition": "string",
-        "fit": "boolean",
-    }.items()
-]
-
 
 @router.post(
     "/embed",
@@ -61,9 +31,9 @@ _QUERY = [
     description="The hidden state after a layer (by default the middle one) of each item, averaged "
     "over its positions: what a linear probe reads. Items come as for `/log_prob`. "
     "`Accept: application/x-npy` gives float32 [items, width].",
-    openapi_extra={"requestBody": _BODY, "parameters": _QUERY},
+    openapi_extra=asked(EmbedBody, EmbedOptions),
     responses={
-        200: {"model": EmbedAnswer, "content": {NPY: _FILE}},
+        200: {"model": EmbedAnswer, "content": {NPY: FILE}},
         202: {"description": "`Prefer: respond-async`: see Location"},
         **PROBLEMS,
     },

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 
 from ancestral.api.accept import preferred
 from ancestral.api.answers import LogProbAnswer
+from ancestral.api.asked import FILE, asked
 from ancestral.api.inputs import Ask, read_ask, read_conditions, read_item, rows_of
 from ancestral.api.problems import Problem
 from ancestral.api.results import JSON, PNG, item_maps, scored
@@ -24,41 +25,6 @@ from ancestral.store import Manifest
 
 router = APIRouter(tags=["scoring"])
 
-_FILE = {"schema": {"type": "string", "format": "binary"}}
-_FORM = {
-    "schema": {
-        "type": "object",
-        "required": ["model", "file"],
-        "properties": {
-            "model": {"type": "string"},
-            "file": {"type": "array", "items": {"type": "string", "format": "binary"}},
-            "condition": {"type": "string", "description": "JSON"},
-            "return": {"type": "string", "description": "names, separated by commas"},
-            "marginal": {"type": "boolean"},
-            "fit": {"type": "boolean"},
-        },
-    }
-}
-_BODY = {
-    "required": True,
-    "content": {
-        JSON: {"schema": {"$ref": "#/components/schemas/LogProbBody"}},
-        "multipart/form-data": _FORM,
-        **dict.fromkeys(("image/png", "image/jpeg", "audio/wav", "application/x-npy"), _FILE),
-    },
-}
-_QUERY = [
-    {"name": name, "in": "query", "schema": {"type": kind}, "description": "with a raw body"}
-    for name, kind in {
-        "model": "string",
-        "condition": "string",
-        "return": "string",
-        "order": "string",
-        "marginal": "boolean",
-        "fit": "boolean",
-    }.items()
-]
-
 
 @router.post(
     "/log_prob",
@@ -66,9 +32,9 @@ _QUERY = [
     description="Exact log-likelihoods in nats, bits per dimension, the percentile among held-out "
     "items, and maps of surprise. Items come as JSON, as multipart files, or as one raw body with "
     "its options in the query string. `Accept: image/png` gives one item's heat map.",
-    openapi_extra={"requestBody": _BODY, "parameters": _QUERY},
+    openapi_extra=asked(LogProbBody, LogProbOptions),
     responses={
-        200: {"model": LogProbAnswer, "content": {PNG: _FILE}},
+        200: {"model": LogProbAnswer, "content": {PNG: FILE}},
         202: {"description": "`Prefer: respond-async`: see Location"},
         **PROBLEMS,
     },

@@ -17,14 +17,14 @@ from ancestral.compile.place import Fixed, Ints, Table
 from ancestral.compile.program import StepProgram
 from ancestral.compile.step import ATTENTION, Absent, Read, Step
 from ancestral.runtimes.attention import attention_kernel
-from ancestral.runtimes.caches import Caches
+from ancestral.runtimes.cached import CachedBatch
 from ancestral.runtimes.fetch import Fetch, fetch, lookup
 from ancestral.runtimes.kernels import Kernel, kernel
 
 Draw = Callable[[int, Tensor], Tensor]
 
 
-class Lattice:
+class Lattice(CachedBatch):
     """A program's steps as functions, in the order in which a site runs them."""
 
     def __init__(
@@ -35,10 +35,7 @@ class Lattice:
         device: torch.device,
         codes: torch.dtype,
     ) -> None:
-        self.program = program
-        self.caches = Caches(program, slots, dtype, device, codes)
-        self.graph = self.caches.graph
-        self.stand = self.caches.stand
+        super().__init__(program, slots, dtype, device, codes)
         weights = self.graph.constants
         self._row_plan = [self._plan(s, weights, None) for s in program.row_steps]
         self._site_plan: list[list[Callable[[], None]]] = []
@@ -71,35 +68,6 @@ class Lattice:
         for run in self._site_plan[self.program.subs]:
             run()
         stand.advance()
-
-    @property
-    def n(self) -> int:
-        return self.stand.n
-
-    def settle(self) -> None:
-        """To be called after slots came or went."""
-        self.stand.settle()
-
-    def aligned(self, rank: int) -> bool:
-        """Whether a slot at this rank can join the batch now."""
-        return self.stand.aligned(rank)
-
-    def open(
-        self, conditions: tuple[Tensor, ...], values: Tensor | None, rank: int, sites: int
-    ) -> Tensor | None:
-        """See `Caches.open`."""
-        return self.caches.open(conditions, values, rank, sites)
-
-    def close(self, at: int) -> None:
-        """Take a slot out of the batch; the last one moves into its place."""
-        self.caches.close(at)
-
-    @property
-    def weights(self) -> list[Tensor]:
-        return list(self.graph.constants.values())
-
-    def slot_bytes(self, sites: int) -> int:
-        return self.caches.slot_bytes(sites)
 
     # ------------------------------------------------------------------ plans
 

@@ -20,7 +20,7 @@ Kind = tuple[int, int, bool, bool, bool]  # slots, sites, begins a row, known va
 
 
 class CudaBatch(StraightBatch):
-    """Slots of a program over grids or time; see `runtimes.reference.Batch`.
+    """Slots of a program over grids or time; see `runtimes.running.Batch`.
 
     Positions, seeds and settings of draws are tensors on the device, which the recorded sites
     themselves move on. Sites are recorded for a few numbers of slots (powers of two, and all) and

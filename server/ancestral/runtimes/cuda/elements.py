@@ -24,7 +24,7 @@ Kind = tuple[int, int, int, bool, bool]  # slots, first site, sites, known value
 
 
 class CudaElements(Elements):
-    """Slots of an element program, in float32; see `runtimes.reference.Batch`.
+    """Slots of an element program, in float32; see `runtimes.running.Batch`.
 
     Recordings are made for powers of two of slots; places beyond those that run compute in an arena
     that belongs to nobody, the last.

@@ -11,7 +11,7 @@ from torch import Tensor
 from ancestral.compile.program import StepProgram
 from ancestral.likelihoods.base import Likelihood
 from ancestral.runtimes.base import Sampling
-from ancestral.runtimes.caches import Caches
+from ancestral.runtimes.cached import CachedBatch
 from ancestral.runtimes.onnx.session import Bound, Session
 from ancestral.runtimes.onnx.step import NEXT, StepGraphs, step_graphs
 from ancestral.runtimes.straight.state import statics_of, stores_of
@@ -22,8 +22,8 @@ _GRAPHS: WeakKeyDictionary[StepProgram, dict[tuple[object, ...], tuple[Session |
 _GRAPHS = WeakKeyDictionary()
 
 
-class OnnxBatch:
-    """Slots of a program over grids or time; see `runtimes.reference.Batch`."""
+class OnnxBatch(CachedBatch):
+    """Slots of a program over grids or time; see `runtimes.running.Batch`."""
 
     def __init__(
         self,
@@ -33,11 +33,10 @@ class OnnxBatch:
         slots: int,
         device: torch.device,
     ) -> None:
-        self.program, self._likelihood, self._dims = program, likelihood, dims
         dtype = torch.float32
         codes = torch.int64 if likelihood.discrete else dtype
-        self.caches = Caches(program, slots, dtype, device, codes)
-        self.graph, self.stand = self.caches.graph, self.caches.stand
+        super().__init__(program, slots, dtype, device, codes)
+        self._likelihood, self._dims = likelihood, dims
         vectors, size = program.params_shape
 
         def room(*shape: int, of: torch.dtype = torch.int64) -> Tensor:
@@ -63,10 +62,6 @@ class OnnxBatch:
         self._bound: dict[tuple[int, bool], tuple[Bound | None, Bound]] = {}
         self.caches.reserve(program.rows * program.columns)
         self._sessions(cuts=False)  # raises Unwritten before anything is promised
-
-    @property
-    def n(self) -> int:
-        return self.stand.n
 
     def run(self, uniforms: Tensor, fixed: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
         """As many sites as there are uniforms [sites, n, C, 2]; `fixed`, `known` [sites, n, C].
@@ -113,29 +108,14 @@ class OnnxBatch:
     # ------------------------------------------------------------------ slots
 
     def settle(self) -> None:
-        """To be called after slots came or went."""
-        self.stand.settle()
+        super().settle()
         self._place()
-
-    def aligned(self, rank: int) -> bool:
-        return self.stand.aligned(rank)
 
     def open(
         self, conditions: tuple[Tensor, ...], values: Tensor | None, rank: int, sites: int
     ) -> Tensor | None:
-        """See `Caches.open`."""
         self._bound.clear()  # stores may have grown
-        return self.caches.open(conditions, values, rank, sites)
-
-    def close(self, at: int) -> None:
-        self.caches.close(at)
-
-    @property
-    def weights(self) -> list[Tensor]:
-        return list(self.graph.constants.values())
-
-    def slot_bytes(self, sites: int) -> int:
-        return self.caches.slot_bytes(sites)
+        return super().open(conditions, values, rank, sites)
 
     # ------------------------------------------------------------------ a site
 

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from ancestral.compile.program import StepProgram
-from ancestral.runtimes.caches import Caches
+from ancestral.runtimes.cached import CachedBatch
 from ancestral.runtimes.straight.lattice import StraightLattice
 from ancestral.runtimes.straight.state import State, statics_of, stores_of, where_of
 
 Draw = Callable[[int, Tensor], Tensor]
 
 
-class StraightBatch:
+class StraightBatch(CachedBatch):
     """Runs a program's straight line on the caches of `n` slots, one site at a time."""
 
     def __init__(
@@ -26,16 +26,9 @@ class StraightBatch:
         device: torch.device,
         codes: torch.dtype,
     ) -> None:
-        self.program = program
-        self.caches = Caches(program, slots, dtype, device, codes)
-        self.graph = self.caches.graph
-        self.stand = self.caches.stand
+        super().__init__(program, slots, dtype, device, codes)
         self._slots = torch.arange(slots, device=device)
         self._lines: dict[frozenset[str], StraightLattice] = {}
-
-    @property
-    def n(self) -> int:
-        return self.stand.n
 
     @property
     def line(self) -> StraightLattice:
@@ -58,26 +51,3 @@ class StraightBatch:
             line.row(state)
         line.site(state, draw)
         self.stand.advance()
-
-    def settle(self) -> None:
-        """To be called after slots came or went."""
-        self.stand.settle()
-
-    def aligned(self, rank: int) -> bool:
-        return self.stand.aligned(rank)
-
-    def open(
-        self, conditions: tuple[Tensor, ...], values: Tensor | None, rank: int, sites: int
-    ) -> Tensor | None:
-        """See `Caches.open`."""
-        return self.caches.open(conditions, values, rank, sites)
-
-    def close(self, at: int) -> None:
-        self.caches.close(at)
-
-    @property
-    def weights(self) -> list[Tensor]:
-        return list(self.graph.constants.values())
-
-    def slot_bytes(self, sites: int) -> int:
-        return self.caches.slot_bytes(sites)
