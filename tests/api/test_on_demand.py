@@ -61,5 +61,5 @@ def test_workers_of_a_fleet_load_in_orders_of_their_own() -> None:
 
 
 def test_what_is_preloaded_must_be_served(store: Path) -> None:
-    with pytest.raises(ValueError, match="PRELOAD .*: tiny-gpt"):
+    with pytest.raises(ValueError, match=r"PRELOAD .*: tiny-gpt"):
         create_app(Settings(models=store, packages="tiny-made", preload="tiny-gpt"))
