@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from ancestral.settings import CACHE
 
@@ -14,6 +15,13 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Machine code depends on the sources alone: all processes of a run share it, and later runs do.
 os.environ.setdefault("NUMBA_CACHE_DIR", str(CACHE / "native"))
+
+
+# No property depends on how fast the machine is, nor on what else it does
+settings.register_profile(
+    "any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any-machine")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -170,6 +170,11 @@ class Settings:
         return _split(self.packages)
 
     @property
+    def ahead(self) -> list[str]:
+        """`preload` as a list: names, or `all` or `none` alone."""
+        return list(_split(self.preload))
+
+    @property
     def origins(self) -> tuple[str, ...]:
         """`cors_origins` as a tuple."""
         return _split(self.cors_origins)

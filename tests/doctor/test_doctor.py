@@ -6,6 +6,7 @@ import http.server
 import json
 import shutil
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from importlib import metadata
@@ -58,7 +59,8 @@ def test_the_store(tmp_path: Path) -> None:
     whole = tmp_path / "tiny-made" / "1"
     (whole / "README.md").write_text("# A card\n\nOf a tiny model.\n")
     shutil.copytree(whole, tmp_path / "tiny-made" / "2")
-    found = {f.name: f for f in store(Settings(models=tmp_path, packages="tiny-made/1,absent"))}
+    told = Settings(models=tmp_path, packages="tiny-made/1,absent", preload="tiny-made,late")
+    found = {f.name: f for f in store(told)}
     assert found["tiny-made/1"].state == "ok"
     assert "2 reference scores" in found["tiny-made/1"].detail
     assert found["tiny-gpt/1"].state == "note"
@@ -67,6 +69,7 @@ def test_the_store(tmp_path: Path) -> None:
     assert "lies in tiny-made/2" in found["tiny-made/2"].detail
     assert found["absent"].state == "wrong"
     assert "tiny-gpt" in found["absent"].mend
+    assert "ANCESTRAL_PRELOAD" in found["late"].detail
     weights = tmp_path / "tiny-gpt" / "1" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-8])
     assert states(store(Settings(models=tmp_path)))["tiny-gpt/1"] == "wrong"
@@ -150,6 +153,13 @@ def test_access(tmp_path: Path) -> None:
     assert found[-1].detail == "1 keys, 1 of admins"
     assert states(_guarded(Settings(host="0.0.0.0"))) == {"access": "wrong"}
     assert states(_guarded(Settings())) == {"values": "ok", "access": "ok"}
+
+
+def test_traces_without_what_sends_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)  # as if not installed
+    found = {f.name: f for f in _guarded(Settings(traces="http://127.0.0.1:4318"))}
+    assert found["traces"].state == "wrong"
+    assert "ancestral[tracing]" in found["traces"].mend
 
 
 def test_nothing_ends_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 from ancestral.access import read_keys
@@ -40,6 +41,17 @@ def examine(
         yield from safely(area, check)
 
 
+def _traced() -> Finding:
+    """Whether spans can be sent; a server that is told to and cannot does not start."""
+    try:
+        import_module("opentelemetry.sdk.trace")
+        import_module("opentelemetry.exporter.otlp.proto.http.trace_exporter")
+    except ImportError as error:
+        mend = "pip install 'ancestral[tracing]', or unset ANCESTRAL_TRACES"
+        return Finding("settings", "traces", "wrong", str(error), mend)
+    return Finding("settings", "traces", "ok", "can be sent")
+
+
 def _guarded(settings: Settings) -> Iterator[Finding]:
     """Whether a server would start with these settings, and whom it would serve."""
     try:
@@ -49,6 +61,8 @@ def _guarded(settings: Settings) -> Iterator[Finding]:
         yield Finding("settings", "access", "wrong", str(error), mend)
         return
     yield Finding("settings", "values", "ok", "all known, all in bounds")
+    if settings.traces:
+        yield _traced()
     if settings.keys is None:
         yield Finding("settings", "access", "ok", f"nobody is asked for a key at {settings.host}")
         return

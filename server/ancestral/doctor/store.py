@@ -28,10 +28,13 @@ def store(settings: Settings) -> Iterator[Finding]:
             yield package(root / entry.name / str(version))
     known = {f"{entry.name}/{version}" for entry in entries for version in entry.versions}
     known |= {entry.name for entry in entries}
-    for name in settings.wanted:
-        if name not in known:
-            detail = "is named by ANCESTRAL_PACKAGES, and is not there"
-            yield Finding("store", name, "wrong", detail, f"there are: {', '.join(sorted(known))}")
+    ahead = [] if settings.ahead in (["all"], ["none"]) else settings.ahead
+    for variable, names in (("PACKAGES", settings.wanted), ("PRELOAD", ahead)):
+        for name in names:
+            if name not in known:
+                detail = f"is named by ANCESTRAL_{variable}, and is not there"
+                mend = f"there are: {', '.join(entry.name for entry in entries)}"
+                yield Finding("store", name, "wrong", detail, mend)
 
 
 def package(folder: Path) -> Finding:

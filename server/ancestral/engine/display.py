@@ -32,7 +32,8 @@ def model_html(package: Package, conditions: Iterable[ConditionSpec]) -> str:
     manifest = package.manifest
     card, data = read_card(package.path), manifest.data
     rows = {
-        "data": f"{data.kind} {'×'.join(map(str, data.shape))}, {data.levels or 'real'} levels"
+        "data": f"{data.kind} {'×'.join(map(str, data.shape))}".rstrip()
+        + f", {data.levels or 'real'} levels"
         + ("" if data.sample_rate is None else f", {data.sample_rate} Hz"),
         "family": manifest.family,
         "likelihood": str(manifest.likelihood["kind"]),

@@ -38,7 +38,7 @@ def preloaded(settings: Settings, served: list[str]) -> list[str]:
     Workers that share a broker load `all` in an order of their own each: so they compile different
     ones at a time for all (`store.graph_cache`), and hold different ones where none holds all.
     """
-    wanted = [name.strip() for name in settings.preload.split(",") if name.strip()]
+    wanted = settings.ahead
     if wanted == ["none"]:
         return []
     if wanted == ["all"]:
