@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Run
 
+from ancestral.cli.models import list_
+
 
 def test_list(run: Run, small_store: Path) -> None:
     found = run("models", "list", "--models", small_store, "--json")
@@ -17,6 +19,15 @@ def test_list(run: Run, small_store: Path) -> None:
     assert found.json[0]["versions"] == [1]
     assert found.json[1]["reference"] == {"unit": "-bits/dim", "n": 2}
     assert "gated-pixelcnn" in run("models", "list", "--models", small_store).out
+
+
+def test_names_are_whole_in_a_narrow_terminal(
+    capsys: pytest.CaptureFixture[str], small_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes it for a terminal
+    list_(models=small_store)
+    assert "tiny-pixelcnn/1" in capsys.readouterr().out
 
 
 def test_show(run: Run, small_store: Path) -> None:

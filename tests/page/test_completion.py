@@ -135,6 +135,26 @@ def test_a_recording_says_what_is_to_be_spoken(tab: Open, store: Path) -> None:
     assert "mel" in opened.text("#score-notes")
 
 
+def test_a_recording_dropped_on_its_field_is_not_scored(tab: Open, tmp_path: Path) -> None:
+    sound = wav(np.rint(np.sin(np.arange(240) / 3) * 12000), 1000)
+    (tmp_path / "a.wav").write_bytes(sound["buffer"])
+    page = tab("tiny-wavernn").page
+    field = page.get_by_label("mel", exact=True)
+    box = field.bounding_box()
+    dragged = {
+        "x": box["x"] + box["width"] / 2,
+        "y": box["y"] + box["height"] / 2,
+        "data": {"items": [], "files": [str(tmp_path / "a.wav")], "dragOperationsMask": 1},
+    }
+    browser = page.context.new_cdp_session(page)
+    for step in ("dragEnter", "dragOver"):
+        browser.send("Input.dispatchDragEvent", {"type": step, **dragged})
+    assert page.locator("#veil").is_hidden()
+    browser.send("Input.dispatchDragEvent", {"type": "drop", **dragged})
+    page.wait_for_function("field => field.files.length === 1", arg=field.element_handle())
+    assert page.locator("#result").is_hidden()
+
+
 def test_a_recording_of_any_rate_says_it(tab: Open) -> None:
     opened = tab("tiny-wavernn")
     fast = wav(np.rint(np.sin(np.arange(960) / 12) * 12000), 4000)

@@ -57,16 +57,17 @@ def models_(
     runtime: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"{', '.join(RUNTIMES)}; repeatable [default: the settings'].",
+            help=f"{', '.join(RUNTIMES)}; repeatable.",
+            show_default="the settings'",
             autocompletion=runtimes,
         ),
     ] = None,
     batch: Annotated[
         list[int] | None,
-        typer.Option(min=1, help="Size; repeatable [default: 1, 4, 16, 64]."),
+        typer.Option(min=1, help="Size; repeatable.", show_default="1, 4, 16, 64"),
     ] = None,
     sites: Annotated[
-        int | None, typer.Option(min=1, help="Length of items of open length [default: 4000].")
+        int | None, typer.Option(min=1, help="Length of items of open length.", show_default="4000")
     ] = None,
     seconds: Annotated[
         float, typer.Option(min=0.01, help="Sampling is timed so long; the rest is multiplied up.")

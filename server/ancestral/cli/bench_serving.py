@@ -39,7 +39,7 @@ def serve(
         ),
     ] = False,
     runtime: Annotated[
-        str | None, typer.Option(help="Of --direct: the server's [default: the settings'].")
+        str | None, typer.Option(help="Of --direct: the server's.", show_default="the settings'")
     ] = None,
     models: Models = None,
     json: Json = False,
@@ -104,7 +104,7 @@ def _direct(model: Model, slots: int, sites: int | None, seconds: float) -> floa
 
 def batching(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[MODEL]…", help="[default: wavenet-digits]")
+        list[str] | None, typer.Argument(metavar="[MODEL]…", show_default="wavenet-digits")
     ] = None,
     runtime: Annotated[str, typer.Option(help=f"One of {', '.join(RUNTIMES)}.")] = "native",
     slots: Annotated[int, typer.Option(min=1, help="Of the running batch.")] = 16,

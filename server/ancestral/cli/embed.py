@@ -32,10 +32,11 @@ def embed(
         bool, typer.Option("--recursive", "-r", help="Also the folders in a folder.")
     ] = False,
     layer: Annotated[
-        int | None, typer.Option(min=1, help="Hidden state after that many layers [default: half].")
+        int | None,
+        typer.Option(min=1, help="Hidden state after that many layers.", show_default="half"),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="NPY file, float32 [files, width].")
+        Path | None, typer.Option("--output", "-o", help="NPY file, float32, files × width.")
     ] = None,
     conditions: Conditions = None,
     fit: Annotated[bool, typer.Option(help="Resize, resample or round what does not fit.")] = False,

@@ -79,6 +79,8 @@ def _option(name: str, flag: str) -> Any:
     if isinstance(info.default, bool):
         option = typer.Option(flag, help=text, rich_help_panel=PANEL)
         return Annotated[bool | None, option]
-    shown = "" if info.default in ("", None) else f" [default: {info.default}]"
-    option = typer.Option(flag, metavar="VALUE", help=text + shown, rich_help_panel=PANEL)
+    shown = False if info.default in ("", None) else str(info.default)
+    option = typer.Option(
+        flag, metavar="VALUE", help=text, show_default=shown, rich_help_panel=PANEL
+    )
     return Annotated[str | None, option]

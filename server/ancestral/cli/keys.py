@@ -16,10 +16,10 @@ from ancestral.settings import Settings
 app = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
 File = Annotated[
     Path | None,
-    typer.Option("--keys", metavar="FILE", help="File of keys [default: ANCESTRAL_KEYS]."),
+    typer.Option("--keys", metavar="FILE", help="File of keys.", show_default="ANCESTRAL_KEYS"),
 ]
 Limit = Annotated[
-    int | None, typer.Option(min=0, help="0: none [default: as the server's settings say].")
+    int | None, typer.Option(min=0, help="0: none.", show_default="as the server's settings say")
 ]
 
 

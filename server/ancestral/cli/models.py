@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from ancestral.cli.output import (
     FAILED,
@@ -25,6 +25,8 @@ from ancestral.progress import bar
 if TYPE_CHECKING:
     from ancestral.settings import Settings
     from ancestral.store import Entry, Manifest, PackageError
+
+_TOLD = ("data", "takes", "figure", "family")  # `show` has the rest
 
 app = typer.Typer(help="List, show and compile model packages.", no_args_is_help=True)
 
@@ -61,21 +63,18 @@ def list_(models: Models = None, json: Json = False) -> None:
 
 
 def _table(found: list[tuple[Entry, Manifest | PackageError]]) -> Table:
-    table = Table("model", "version", "family", "data", "likelihood", "conditions", "metrics")
+    name = Column("model", no_wrap=True, overflow="fold")  # whole, for it is what one types
+    table = Table(name, *(Column(part, overflow="fold") for part in _TOLD))
     for entry, manifest in found:
         if isinstance(manifest, ValueError):
-            table.add_row(entry.name, str(entry.default), f"[red]{escape(str(manifest))}[/]")
+            table.add_row(f"{entry.name}/{entry.default}", f"[red]{escape(str(manifest))}[/]")
             continue
-        data = manifest.data
-        shape = "×".join(map(str, data.shape)) or f"{data.sample_rate} Hz"
         table.add_row(
-            manifest.name,
-            str(manifest.version),
-            manifest.family,
-            f"{data.kind} {shape}, {data.levels or 'real'} levels",
-            str(manifest.likelihood.get("kind")),
+            manifest.label,
+            manifest.data.words,
             ", ".join(condition.name for condition in manifest.conditions),
-            ", ".join(f"{k} {v:.4g}" for k, v in manifest.provenance.metrics.items()),
+            next((f"{v:.4g} {k}" for k, v in manifest.provenance.metrics.items()), ""),
+            manifest.family,
         )
     return table
 
@@ -97,10 +96,21 @@ def show(
     if json:
         emit(document)
         return
-    table = Table(show_header=False)
+    table = Table("", Column(overflow="fold"), show_header=False)
     for name, value in document.items():
-        table.add_row(name, escape(str(value)))
+        table.add_row(name, escape(_told(value)))
     say(table)
+
+
+def _told(value: Any, *, inner: bool = False) -> str:
+    """A value of a manifest as people read it: its parts on lines, parts of parts behind a name."""
+    if isinstance(value, dict):
+        parts = [f"{name}: {_told(part, inner=True)}" for name, part in value.items()]
+        return f"({', '.join(parts)})" if inner else "\n".join(parts)
+    if isinstance(value, list | tuple):
+        nested = any(isinstance(part, dict) for part in value)
+        return ("\n" if nested and not inner else ", ").join(_told(p, inner=True) for p in value)
+    return str(value)
 
 
 @app.command()

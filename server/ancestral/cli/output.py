@@ -31,7 +31,7 @@ ModelNames = Annotated[
 ]
 Models = Annotated[
     Path | None,
-    typer.Option("--models", help="Folder of model packages [default: the shipped ones]."),
+    typer.Option("--models", help="Folder of model packages.", show_default="the shipped ones"),
 ]
 RuntimeOption = Annotated[
     str | None,
@@ -47,7 +47,8 @@ WeightsOption = Annotated[
     typer.Option(
         "--weights",
         metavar="KIND",
-        help="float32, bf16 or int8: what matrices are rounded to [default: as the package says].",
+        help="float32, bf16 or int8: what matrices are rounded to.",
+        show_default="as the package says",
     ),
 ]
 Conditions = Annotated[

@@ -14,7 +14,7 @@ def profile(
     name: Annotated[str, typer.Argument(metavar="MODEL", help="A package, or a network's name.")],
     batch: Annotated[
         list[int] | None,
-        typer.Option(min=1, help="Size; repeatable [default: 1, 4, 16, 64]."),
+        typer.Option(min=1, help="Size; repeatable.", show_default="1, 4, 16, 64"),
     ] = None,
     sites: Annotated[int, typer.Option(min=16, help="Of each item.")] = 160,
     weights: WeightsOption = None,

@@ -36,9 +36,10 @@ from ancestral.progress import bar, rate
 if TYPE_CHECKING:
     from ancestral.cli.watch import Canvas
     from ancestral.engine.model import Model
-    from ancestral.engine.sampling import Samples
+    from ancestral.engine.sampling import Chunk, Samples
 
 EVERY = 16  # sites between two movements of the progress bar
+TOLD = 8  # items whose bits per dimension are printed
 FRAMES = 12  # pictures a second of what is watched
 
 
@@ -63,7 +64,7 @@ def sample(
         Path | None, typer.Option(help="File whose first sites are kept; the rest is sampled.")
     ] = None,
     keep: Annotated[
-        int | None, typer.Option(min=1, help="Sites kept of --prefix [default: all].")
+        int | None, typer.Option(min=1, help="Sites kept of --prefix.", show_default="all")
     ] = None,
     fit: Annotated[
         bool, typer.Option(help="Resize, resample or round files that do not fit.")
@@ -76,7 +77,7 @@ def sample(
     ] = False,
     preview: Annotated[
         bool | None,
-        typer.Option(help="Show the items in the terminal [default: where output is one]."),
+        typer.Option(help="Show the items in the terminal.", show_default="where output is one"),
     ] = None,
     runtime: RuntimeOption = None,
     weights: WeightsOption = None,
@@ -115,17 +116,19 @@ def sample(
         every=EVERY,
     )
     canvas = _canvas(loaded, count, length, first_item) if watch else None
-    chunks = []
+    chunks, times = [], []
     with _display(canvas, quiet=json) as display:
         task = display.add_task(f"sampling {count} of {loaded.name}", total=count * length)
         for chunk in stream:
             chunks.append(chunk)
+            times.append(time.perf_counter())
             display.advance(task, len(chunk.values))
             if canvas is not None:
                 canvas.add(chunk)
     samples = loaded.collect(chunks, seed, given, order)
     written = _write(loaded, samples, target, order)
     elapsed = time.perf_counter() - start
+    speed = _speed(chunks, times) or count * length / elapsed
     if sys.stdout.isatty() and not json if preview is None else preview:
         _show(loaded, samples, people() if json else Console())
     if json:
@@ -140,15 +143,23 @@ def sample(
                 "log_prob": samples.log_prob,
                 "bits_per_dim": samples.bits_per_dim,
                 "seconds": elapsed,
-                "sites_per_second": count * length / elapsed,
+                "sites_per_second": speed,
             }
         )
         return
     names = ", ".join(str(path) for path in written)
-    bits = ", ".join(f"{value:.3f}" for value in samples.bits_per_dim[:8])
-    say(f"{names}: seed {seed}, {bits} bits/dim, {rate(count * length / elapsed, 'sites')}")
+    bits = ", ".join(f"{value:.3f}" for value in samples.bits_per_dim[:TOLD])
+    bits += " …" if count > TOLD else ""
+    say(f"{names}: seed {seed}, {bits} bits/dim, {rate(speed, 'sites')}")
     if steps:
         say(f"fit: {'; '.join(steps)}")
+
+
+def _speed(chunks: Sequence[Chunk], times: Sequence[float]) -> float:
+    """Sites a second from the first chunk on, without the compilation that it waits for; or 0."""
+    if len(times) < 2:
+        return 0.0
+    return sum(len(chunk.values) for chunk in chunks[1:]) / max(times[-1] - times[0], 1e-9)
 
 
 def _canvas(model: Model, count: int, sites: int, first_item: int) -> Canvas:

@@ -15,11 +15,13 @@ def train(
     recipe: Annotated[Path, typer.Argument(help="Recipe, a TOML file.")],
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder of your own PNGs or WAVs [default: the set the recipe names]."),
+        typer.Option(
+            help="Folder of your own PNGs or WAVs.", show_default="the set the recipe names"
+        ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder of packages [default: that of --models]."),
+        typer.Option("--output", "-o", help="Folder of packages.", show_default="that of --models"),
     ] = None,
     resume: Annotated[bool, typer.Option(help="Go on with a run that was broken off.")] = True,
     models: Models = None,

@@ -30,11 +30,9 @@ _PIXELATED = "image-rendering: pixelated; image-rendering: crisp-edges"
 def model_html(package: Package, conditions: Iterable[ConditionSpec]) -> str:
     """A model's card: what it is, what it takes, how good it is."""
     manifest = package.manifest
-    card, data = read_card(package.path), manifest.data
+    card = read_card(package.path)
     rows = {
-        "data": f"{data.kind} {'×'.join(map(str, data.shape))}".rstrip()
-        + f", {data.levels or 'real'} levels"
-        + ("" if data.sample_rate is None else f", {data.sample_rate} Hz"),
+        "data": manifest.data.words,
         "family": manifest.family,
         "likelihood": str(manifest.likelihood["kind"]),
         "conditions": ", ".join(map(_condition, conditions)) or "none",

@@ -251,7 +251,7 @@ datasets: [{provenance.data}]
 ---
 # {manifest.name}
 
-A module's graph, imported by
+A module's graph, imported from `{file.name}`.
 
     {provenance.command}
 

@@ -126,6 +126,14 @@ class Data(Part):
         return self
 
     @property
+    def words(self) -> str:
+        """As in "image 1×28×28, 2 levels", "audio 8000 Hz, 256 levels", "sequence, 65 levels"."""
+        rate = "" if self.sample_rate is None else f"{self.sample_rate} Hz"
+        size = "×".join(map(str, self.shape)) or rate
+        values = "real values" if self.levels is None else f"{self.levels} levels"
+        return f"{self.kind} {size}".rstrip() + f", {values}"
+
+    @property
     def spec(self) -> DataSpec:
         return DataSpec(
             kind=self.kind, shape=self.shape, levels=self.levels, sample_rate=self.sample_rate

@@ -223,13 +223,18 @@ export class Scorer {
       $("veil").hidden = !on;
     };
     const files = (event) => event.dataTransfer?.types.includes("Files");
+    const field = (event) => event.target.matches?.("input[type=file]"); // takes files itself
     window.addEventListener("dragenter", (event) => files(event) && veil(++depth > 0));
     window.addEventListener("dragleave", (event) => files(event) && veil(--depth > 0));
-    window.addEventListener("dragover", (event) => event.preventDefault());
+    window.addEventListener("dragover", (event) => {
+      if (depth > 0) veil(!field(event));
+      if (!field(event)) event.preventDefault();
+    });
     window.addEventListener("drop", (event) => {
-      event.preventDefault();
       veil(false);
       depth = 0;
+      if (field(event)) return;
+      event.preventDefault();
       this.scoreFiles([...event.dataTransfer.files]);
     });
   }
