@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import shutil
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from tests.api.server import Server
+
+from ancestral_client import AsyncClient
 
 ROOT = Path(__file__).parents[2] / "clients" / "js"
 
@@ -25,6 +28,17 @@ def test_types() -> None:
         pytest.skip("TypeScript is not installed: make types")
     node("node_modules/typescript/bin/tsc")
     run("types")
+
+
+def test_the_same_verbs() -> None:
+    """As the Python client's, in the language's own spelling."""
+    declared = (ROOT / "src" / "index.d.ts").read_text(encoding="utf-8")
+    client = declared.partition("export class Client {")[2].partition("\n}")[0]
+    found = set(re.findall(r"^  (\w+)\(", client, re.MULTILINE))
+    verbs = {name for name, _ in inspect.getmembers(AsyncClient, inspect.isfunction)}
+    wanted = {name for name in verbs if not name.startswith("_")} - {"aclose", "iter_log_prob"}
+    assert {re.sub(r"_(\w)", lambda part: part[1].upper(), name) for name in wanted} <= found
+    assert "scores" in found  # iter_log_prob
 
 
 def test_against_a_server(server: Server) -> None:

@@ -131,6 +131,19 @@ def test_a_link_says_again_what_is_spoken(tab: Open) -> None:
     assert opened.text("#bits") == bits
 
 
+def test_a_link_to_a_model_of_another_server(tab: Open, server: Server) -> None:
+    opened = tab("tiny-gpt")
+    opened.page.goto("about:blank")
+    opened.page.goto(f"{server.url}/#elsewhere?seed=3&count=2")
+    opened.page.get_by_text("a sample of elsewhere, which this server does not have").wait_for()
+    opened.page.wait_for_selector("#play:enabled")
+    assert opened.page.get_by_label("Seed").input_value() == ""
+    opened.page.get_by_label("tiny-gpt").check(force=True)
+    opened.page.get_by_role("link", name="Skip to sampling").press("Enter")
+    assert opened.page.evaluate("document.activeElement.id") == "sample"
+    assert opened.page.get_by_label("tiny-gpt").is_checked()
+
+
 def test_what_is_too_long_for_a_link_is_a_file(tab: Open, server: Server) -> None:
     rng = np.random.default_rng(2)
     opened = tab("tiny-speech")

@@ -6,6 +6,7 @@ import { Stream } from "./stream.js";
 
 const BATCH_ITEMS = 32;
 const CONCURRENCY = 4;
+const LONGEST_PAUSE_SECONDS = 2; // between two looks at a job
 const LARGEST_SEED = 2n ** 53n;
 
 /** 128 random bits; not by randomUUID, which browsers keep from pages that came without TLS. */
@@ -135,9 +136,15 @@ export class Client {
 
   /** All scores, in the order of the items: see `scores`. */
   async logProb(model, inputs, options = {}) {
-    const found = [];
-    for await (const score of this.scores(model, inputs, options)) found.push(score);
-    return found;
+    return listOf(this.scores(model, inputs, options));
+  }
+
+  /**
+   * {index, embedding} of all items: the hidden state after `layer` layers, averaged over positions. Items
+   * and options are as for `scores`.
+   */
+  async embed(model, inputs, options = {}) {
+    return listOf(this.#results("/embed", model, inputs, options));
   }
 
   /**
@@ -146,12 +153,17 @@ export class Client {
    * POST /log_prob, and batchSize, concurrency, signal. A bad item's score has `error`.
    * `condition` holds for all items.
    */
-  async *scores(model, inputs, { batchSize = BATCH_ITEMS, concurrency = CONCURRENCY, signal, ...options } = {}) {
+  async *scores(model, inputs, options = {}) {
+    yield* this.#results("/log_prob", model, inputs, options);
+  }
+
+  async *#results(path, model, inputs, settings) {
+    const { batchSize = BATCH_ITEMS, concurrency = CONCURRENCY, signal, ...options } = settings;
     const running = [];
     let asked = 0;
     const send = async (items, first) => {
       const body = { ...options, model, inputs: await Promise.all(items.map(inputOf)) };
-      const answer = await (await this.request("POST", "/log_prob", { body, signal })).json();
+      const answer = await (await this.request("POST", path, { body, signal })).json();
       return answer.results.map((result) => ({ ...result, index: first + result.index }));
     };
     const start = (items) => {
@@ -203,6 +215,15 @@ export class Client {
     return "state" in answer ? answer : { id, model: answer.model, state: "done" };
   }
 
+  /** The job once it has ended, well or not. */
+  async wait(id, { signal } = {}) {
+    for (let pause = 0.05; ; pause = Math.min(2 * pause, LONGEST_PAUSE_SECONDS)) {
+      const job = await this.job(id);
+      if (!["queued", "running"].includes(job.state)) return job;
+      await sleep(pause, signal);
+    }
+  }
+
   /** What the job's request would have answered. */
   async result(id) {
     return (await this.request("GET", `/jobs/${id}/result`)).json();
@@ -242,6 +263,12 @@ export class Client {
       }
     }
   }
+}
+
+async function listOf(each) {
+  const found = [];
+  for await (const one of each) found.push(one);
+  return found;
 }
 
 /** A body with a condition's files as JSON; a list of them holds one for each item. */

@@ -73,6 +73,14 @@ export interface Score {
   error?: Problem;
 }
 
+/** The representation of one item; `error` where it has none. */
+export interface Embedding {
+  index: number;
+  embedding?: number[];
+  fit?: string[];
+  error?: Problem;
+}
+
 export interface Model {
   name: string;
   version: number;
@@ -149,13 +157,21 @@ export interface StreamOptions extends SampleOptions {
   progress?: boolean;
 }
 
-export interface ScoreOptions extends Queued {
-  return?: ("log_prob" | "bits_per_dim" | "percentile" | "per_dim" | "heat_map" | "data")[];
-  marginal?: boolean;
-  order?: string;
+interface ItemOptions extends Queued {
   fit?: boolean;
   batchSize?: number;
   concurrency?: number;
+}
+
+export interface EmbedOptions extends ItemOptions {
+  /** The hidden state after that many layers; half of them if absent. */
+  layer?: number;
+}
+
+export interface ScoreOptions extends ItemOptions {
+  return?: ("log_prob" | "bits_per_dim" | "percentile" | "per_dim" | "heat_map" | "data")[];
+  marginal?: boolean;
+  order?: string;
 }
 
 export type Item = unknown[] | Values | string | Blob;
@@ -189,11 +205,13 @@ export class Client {
   metrics(): Promise<string>;
   logProb(model: string, inputs: Iterable<Item> | AsyncIterable<Item>, options?: ScoreOptions): Promise<Score[]>;
   scores(model: string, inputs: Iterable<Item> | AsyncIterable<Item>, options?: ScoreOptions): AsyncGenerator<Score>;
+  embed(model: string, inputs: Iterable<Item> | AsyncIterable<Item>, options?: EmbedOptions): Promise<Embedding[]>;
   sample(model: string, options?: SampleOptions): Promise<Samples>;
   stream(model: string, options?: StreamOptions): Stream;
   submit(model: string, options?: SampleOptions): Promise<string>;
   job(id: string): Promise<Job>;
-  result(id: string): Promise<Samples | { results: Score[] }>;
+  wait(id: string, options?: { signal?: AbortSignal }): Promise<Job>;
+  result(id: string): Promise<Samples | { results: Score[] | Embedding[] }>;
   download(id: string, mediaType: string): Promise<Blob>;
   cancel(id: string): Promise<Job>;
   batch(

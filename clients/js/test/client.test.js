@@ -35,13 +35,7 @@ async function relayed(work) {
   }
 }
 
-const ended = async (client, id) => {
-  for (;;) {
-    const { state } = await client.job(id);
-    if (!["queued", "running"].includes(state)) return state;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-};
+const ended = async (client, id) => (await client.wait(id)).state;
 
 test("all probabilities sum to one, in order", async () => {
   const client = new Client(url);
@@ -51,6 +45,17 @@ test("all probabilities sum to one, in order", async () => {
   assert.ok(Math.abs(total - 1) < 1e-6);
   const typed = await client.logProb("tiny-made", [Uint8Array.from(bits[3])]);
   assert.ok(Math.abs(typed[0].log_prob - scores[3].log_prob) < 1e-5);
+});
+
+test("representations are what the server says", async () => {
+  const item = [0, 1, 1, 0].map((bit) => [bit, bit, 0, 1]);
+  const body = JSON.stringify({ model: "tiny-gpt", inputs: [item], layer: 1 });
+  const headers = { "Content-Type": "application/json" };
+  const wanted = (await (await fetch(`${url}/embed`, { method: "POST", headers, body })).json()).results[0];
+  const found = await new Client(url).embed("tiny-gpt", [item, [[1]], item], { layer: 1, batchSize: 2 });
+  assert.deepEqual(found.map(({ index }) => index), [0, 1, 2]);
+  assert.deepEqual([found[0].embedding, found[2].embedding], [wanted.embedding, wanted.embedding]);
+  assert.equal(found[1].error.status, 422);
 });
 
 test("models, samples, jobs and files", async () => {

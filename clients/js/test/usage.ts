@@ -12,6 +12,8 @@ export async function scoring(files: Blob[]): Promise<number[]> {
     if (score.error) console.log(score.error.title);
     else console.log(score.log_prob?.toFixed(2));
   }
+  const [{ embedding }] = await client.embed("model", files, { layer: 2, fit: true });
+  console.log(embedding?.length, (await client.wait(await client.submit("model"))).state);
   // @ts-expect-error: there is no such verb
   client.likelihood("model", files);
   return found.map((score) => score.bits_per_dim ?? NaN);

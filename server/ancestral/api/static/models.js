@@ -2,7 +2,7 @@
 
 import { readAddress } from "./address.js";
 import { $, extent, levels, make } from "./dom.js";
-import { clearProblem, showingProblems } from "./problem.js";
+import { clearProblem, showProblem, showingProblems } from "./problem.js";
 import { client } from "./server.js";
 
 const POLL_MS = 2000; // while a model loads
@@ -57,17 +57,24 @@ export class Rail {
     }
   }
 
-  /** This name, else that of the first model that is ready. */
-  #wanted(name) {
-    if (this.#models.some((model) => model.name === name)) return name;
-    return (this.#models.find((model) => model.state === "ready") ?? this.#models[0])?.name;
+  /** The chosen model's name, else that of the first one that is ready. */
+  get #usual() {
+    return this.#chosen ?? (this.#models.find((model) => model.state === "ready") ?? this.#models[0])?.name;
   }
 
   /** Goes where the address says. */
   async #goTo() {
     const { hash } = location;
     const { name, options, given } = await readAddress(hash);
-    if (hash === location.hash) this.#choose(this.#wanted(name), options, given);
+    if (hash !== location.hash) return; // it has changed meanwhile
+    if (this.#models.some((model) => model.name === name)) {
+      this.#choose(name, options, given);
+      return;
+    }
+    this.#choose(this.#usual);
+    if (options === null) return; // the place of a panel, perhaps
+    const detail = `The link is to a sample of ${name}, which this server does not have.`;
+    showProblem({ title: "No such model", detail });
   }
 
   #choose(name, options = null, given = {}) {
