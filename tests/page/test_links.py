@@ -171,9 +171,10 @@ def pack(value: Any) -> str:
 
 
 OTHERS = pack({"known": [[[0, 1], [2, 5]]]})  # neither the shape nor the codes of tiny-gpt
+LARGE = pack({"prefix": "0" * (9 << 20)})  # 9 MiB in few characters
 
 
-@pytest.mark.parametrize("packed", ["AAAA", "%%%", OTHERS])
+@pytest.mark.parametrize("packed", ["AAAA", "%%%", OTHERS, LARGE])
 def test_a_damaged_link_gives_nothing(tab: Open, server: Server, packed: str) -> None:
     opened = tab("tiny-gpt")
     follow(opened, f"{server.url}/#tiny-gpt?seed=3&given={packed}")

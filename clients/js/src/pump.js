@@ -5,6 +5,7 @@ import { Voice } from "./worklet.js";
 const BLOCK_SECONDS = 0.05;
 const AHEAD_SECONDS = 0.25; // for as long the page may be busy
 const MARGIN_SECONDS = 0.02; // until a block that follows none is heard
+const DUE_SECONDS = 0.1; // before it is heard, a block is handed over with what there is
 
 /** As an AudioWorkletNode of "ancestral-player": blocks of sound, each to begin where the last one ends. */
 export class Pump {
@@ -37,11 +38,13 @@ export class Pump {
     const { currentTime: now, sampleRate } = this.#context;
     const frames = Math.round(BLOCK_SECONDS * sampleRate);
     this.#next = Math.max(this.#next, now + MARGIN_SECONDS);
-    while (this.#next < now + AHEAD_SECONDS && this.#voice.queue.state !== "ended") {
+    const { queue } = this.#voice;
+    while (this.#next < now + AHEAD_SECONDS && queue.state !== "ended") {
+      if (!queue.covers(frames) && this.#next > now + DUE_SECONDS) return; // more may come in time
       const buffer = this.#context.createBuffer(1, frames, sampleRate);
-      const before = this.#voice.queue.state;
+      const before = queue.state;
       const news = this.#voice.render(buffer.getChannelData(0), this.#next);
-      if (before === "waiting" && this.#voice.queue.state === "waiting") {
+      if (before === "waiting" && queue.state === "waiting") {
         this.#tell(news, now);
         return; // for more to come
       }

@@ -45,6 +45,11 @@ export class SoundQueue {
     this.#finished = true;
   }
 
+  /** Whether it can fill so many frames and does not run dry by that, or has all that remains. */
+  covers(frames) {
+    return this.#finished || this.#have >= (this.total ?? Infinity) || this.#waiting > frames * this.step;
+  }
+
   /** Seconds until it may begin at the present speed; 0 where it may, Infinity where one cannot tell. */
   get wait() {
     if (this.#finished || (this.total !== null && this.#have >= this.total)) return 0;

@@ -1,8 +1,9 @@
 /** When sound begins: as early as it can without stopping again. The oracle plays it out. */
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { mock, test } from "node:test";
 
+import { Pump } from "../src/pump.js";
 import { SoundQueue } from "../src/worklet.js";
 
 const taker = (queue) => (n) => {
@@ -83,4 +84,88 @@ test("it waits as long as it says", () => {
   const alone = new SoundQueue({ step: 1, lead: 800, rate: 8000, total: 8000 });
   alone.push(new Float32Array(1000), 0);
   assert.equal(alone.wait, Infinity); // the first piece only starts the clock
+});
+
+/** What a Pump needs of an AudioContext; `blocks` are {at, samples, stopped} as they were handed over. */
+function output(sampleRate) {
+  const blocks = [];
+  return {
+    blocks,
+    sampleRate,
+    currentTime: 0,
+    createBuffer: (_, frames) => {
+      const samples = new Float32Array(frames);
+      return { getChannelData: () => samples };
+    },
+    createBufferSource: () => ({
+      connect() {},
+      start(at) {
+        blocks.push((this.block = { at, samples: this.buffer.getChannelData(0), stopped: false }));
+      },
+      stop() {
+        this.block.stopped = true;
+      },
+    }),
+  };
+}
+
+/** Lets `seconds` pass, 10 ms at a time. */
+function pass(context, seconds) {
+  for (let step = 0; step < Math.round(100 * seconds); step++) {
+    context.currentTime += 0.01;
+    mock.timers.tick(10);
+  }
+}
+
+test("without a worklet, blocks follow each other, and are told of when they are heard", () => {
+  mock.timers.enable({ apis: ["setInterval", "setTimeout"] });
+  try {
+    const context = output(8000);
+    const pump = new Pump(context, { rate: 8000, lead: 0.1, total: 8000 });
+    const told = [];
+    pump.port.onmessage = ({ data }) => told.push({ ...data, now: context.currentTime });
+    pump.connect(null);
+    const sound = Float32Array.from({ length: 8000 }, (_, i) => (i + 1) / 8000);
+    pass(context, 0.5);
+    assert.equal(context.blocks.length, 0);
+    for (let from = 0; from < 8000; from += 800) {
+      pump.port.postMessage(sound.slice(from, from + 800)); // twice as fast as it is heard
+      pass(context, 0.05);
+    }
+    pump.port.postMessage("finish");
+    pass(context, 2);
+    const heard = context.blocks.flatMap(({ samples }) => Array.from(samples));
+    assert.deepEqual(heard.slice(0, 8000), Array.from(sound));
+    const [first] = context.blocks;
+    assert.ok(first.at < 0.5 + 0.2, `${first.at}`); // 200 ms after the first piece
+    context.blocks.forEach(({ at }, i) => assert.ok(Math.abs(at - first.at - 0.05 * i) < 1e-9));
+    const playing = told.find(({ state }) => state === "playing");
+    assert.ok(Math.abs(playing.now - first.at) < 0.011);
+    const end = told.at(-1);
+    assert.equal(end.state, "ended");
+    assert.equal(end.gaps, 0);
+    assert.ok(end.now >= first.at + 1 && end.now < first.at + 1.1, `${end.now}`);
+  } finally {
+    mock.timers.reset();
+  }
+});
+
+test("without a worklet, what is stopped is silent at once", () => {
+  mock.timers.enable({ apis: ["setInterval", "setTimeout"] });
+  try {
+    const context = output(8000);
+    const pump = new Pump(context, { rate: 8000, lead: 0.1, total: 8000 });
+    pump.connect(null);
+    pump.port.postMessage(new Float32Array(8000));
+    pass(context, 0.2);
+    const handed = context.blocks.length;
+    assert.ok(handed > 0);
+    pump.port.postMessage("stop");
+    pump.disconnect();
+    assert.ok(context.blocks.every(({ stopped }) => stopped));
+    pass(context, 1);
+    assert.equal(context.blocks.length, handed);
+  } finally {
+    mock.timers.reset();
+  }
 });
