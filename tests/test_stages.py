@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ancestral.stages import each, watched
+from ancestral.stages import begin, each, watched
 
 
 def test_every_item_is_told_of() -> None:
@@ -15,6 +15,14 @@ def test_every_item_is_told_of() -> None:
     assert told[-1] == ("checking", "sites", 2, 2)
     assert list(each("checking", "sites", [7, 8])) == [7, 8]
     assert len(told) == 3
+
+
+def test_a_stage_of_unknown_length() -> None:
+    told: list[tuple[str, str, int, int]] = []
+    begin("compiling")
+    with watched(lambda *event: told.append(event)):
+        begin("compiling")
+    assert told == [("compiling", "", 0, 0)]
 
 
 def test_a_stage_that_is_left_is_not_finished() -> None:

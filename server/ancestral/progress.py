@@ -74,7 +74,7 @@ def staged(title: str, *, quiet: bool = False) -> Iterator[Progress]:
             nonlocal at
             if stage != at or done == 0:
                 at = stage
-                display.reset(task, total=total, description=f"{title}: {stage}", unit=unit)
+                display.reset(task, total=total or None, description=f"{title}: {stage}", unit=unit)
             display.update(task, completed=done)
 
         with watched(listen):

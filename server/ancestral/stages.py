@@ -23,6 +23,13 @@ def watched(listener: Listener) -> Iterator[None]:
         _listener.reset(token)
 
 
+def begin(stage: str) -> None:
+    """A stage of which nobody knows how long it takes: none of 0 is done."""
+    listener = _listener.get()
+    if listener is not None:
+        listener(stage, "", 0, 0)
+
+
 def each(stage: str, unit: str, items: Collection[Item]) -> Iterator[Item]:
     """The items of a stage, such as "checking" sites, told of as they are taken."""
     listener = _listener.get()

@@ -20,7 +20,7 @@ from ancestral.cli.output import (
     say,
     settings,
 )
-from ancestral.progress import bar
+from ancestral.progress import bar, staged
 
 if TYPE_CHECKING:
     from ancestral.settings import Settings
@@ -92,7 +92,9 @@ def show(
     found = settings(models)
     path = find(model, found.models)
     manifest = read_manifest(path)
-    document = _summary(manifest) | {"path": str(path), "memory": _memory(model, found, runtime)}
+    with staged(f"loading {model}", quiet=json):
+        memory = _memory(model, found, runtime)
+    document = _summary(manifest) | {"path": str(path), "memory": memory}
     if json:
         emit(document)
         return

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from ancestral.cli.output import Json, Models, WeightsOption, emit, say, settings
+from ancestral.progress import bar
 from ancestral.settings import Settings
 
 
@@ -38,7 +39,12 @@ def profile(
         if name in NETWORKS
         else load_model(name, settings(models).models, weights=precision)
     )
-    found = [profiled(loaded, size, sites) for size in batch or BATCHES]
+    found, sizes = [], batch or list(BATCHES)
+    with bar("batches", quiet=json or markdown) as display:
+        task = display.add_task(f"timing {name}", total=len(sizes))
+        for size in sizes:
+            found.append(profiled(loaded, size, sites))
+            display.advance(task)
     if json:
         emit([each.to_json() for each in found])
         return

@@ -31,7 +31,7 @@ from ancestral.cli.output import (
     values,
 )
 from ancestral.cli.places import require_writable
-from ancestral.progress import bar, rate
+from ancestral.progress import bar, rate, staged
 
 if TYPE_CHECKING:
     from ancestral.cli.watch import Canvas
@@ -95,26 +95,27 @@ def sample(
     _check_suffix(loaded, target)
     require_writable(target)
     seed = fresh_seed() if seed is None else seed
-    start = time.perf_counter()
     length = loaded.sites_of(sites, seconds, loaded.conditions_from(given, count))
     known: dict[str, npt.NDArray[Any]] = {}
     if prefix is not None:
         known, taken = _given(loaded, prefix, keep, order, fit=fit)
         steps += taken
-    stream = loaded.stream(
-        count,
-        seed,
-        given,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        order=order,
-        **known,
-        sites=sites,
-        seconds=seconds,
-        first_item=first_item,
-        every=EVERY,
-    )
+    with staged(f"loading {loaded.name}", quiet=json):
+        stream = loaded.stream(
+            count,
+            seed,
+            given,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            order=order,
+            **known,
+            sites=sites,
+            seconds=seconds,
+            first_item=first_item,
+            every=EVERY,
+        )
+    start = time.perf_counter()
     canvas = _canvas(loaded, count, length, first_item) if watch else None
     chunks, times = [], []
     with _display(canvas, quiet=json) as display:

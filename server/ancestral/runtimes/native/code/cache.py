@@ -20,6 +20,7 @@ from numba import config
 
 from ancestral.locks import alone
 from ancestral.settings import CACHE
+from ancestral.stages import begin
 
 
 def folder() -> Path:
@@ -45,6 +46,7 @@ def compiling(what: str) -> Iterator[None]:
     if done.exists():
         yield
         return
+    begin("compiling for this processor, once")
     with alone(done.with_suffix(".lock")):
         yield
         with suppress(OSError):
