@@ -31,6 +31,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
+def on_post_build(config: MkDocsConfig) -> None:
+    """No page of its own for addresses that are none: the server answers those itself."""
+    (Path(config.site_dir) / "404.html").unlink(missing_ok=True)
+
+
 def http(document: dict[str, Any]) -> Iterator[str]:
     """Each route with its parameters, its body's fields and its answers, from OpenAPI 3.1."""
     schemas = document["components"]["schemas"]
@@ -116,6 +121,8 @@ def _command(context: click.Context, command: Any) -> Iterator[str]:
         yield "| | |\n|---|---|"
         for parameter in command.params:
             record = getattr(parameter, "help", None) or ""
+            if isinstance(default := getattr(parameter, "show_default", None), str):
+                record += f" Default: {default}."
             names = ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
             yield f"| {names} | {_cell(record)} |"
         yield ""

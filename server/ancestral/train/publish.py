@@ -134,6 +134,9 @@ def model_card(recipe: Recipe, manifest: Manifest, data: DataSet, figures: Figur
     place = f"`ANCESTRAL_DATA` set to the folder that holds `{source.file}`"
     if source.package is not None:
         place = f"`{source.file}` of the package {source.package}"
+    needed = f"with {place} (SHA-256\n`{source.sha256}`). "
+    if "--data" in shlex.split(manifest.provenance.command):
+        needed = ""  # files of the user's own took the place of the recipe's set
     parameters = f"{recipe.hyperparameters}".replace("'", "")
     notes = f"\n{card.notes.strip()}\n" if card.notes else ""
     return f"""---
@@ -167,8 +170,7 @@ the weights were neither trained nor selected on.
 
     {manifest.provenance.command}
 
-with {place} (SHA-256
-`{recipe.source.sha256}`). Seed {recipe.seed}; {training.steps} steps of {training.batch} items with
+{needed}Seed {recipe.seed}; {training.steps} steps of {training.batch} items with
 {kind[training.optimizer]} at {training.learning_rate:g}, on one CPU core in float32. The weights
 are a running mean, the best on the items for selection. Family `{recipe.family}`: {parameters}.
 
