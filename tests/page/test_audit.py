@@ -56,6 +56,13 @@ def test_nothing_is_in_the_way_of_anybody(
     assert failed == []
 
 
+def test_its_links_lead_somewhere(tab: Open, server: Server) -> None:
+    """To what every server has: a gateway may keep /metrics to itself."""
+    links = tab("tiny-colour").page.eval_on_selector_all("a", "(all) => all.map((a) => a.href)")
+    assert not any("metrics" in link for link in links)
+    assert {server.client.get(link).status_code for link in links} == {200}
+
+
 def test_focus_goes_down_the_page_and_is_seen(tab: Open) -> None:
     opened = tab("tiny-colour")
     page = opened.page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,12 @@ def test_cards_are_painted_one_by_one_and_kept(tab: Open, store: Any) -> None:
     text = page.locator('.card:has([value="tiny-char-rnn"])')
     text.scroll_into_view_if_needed()
     text.locator(".card-words").wait_for()
+
+    vocoder = page.locator('.card:has([value="tiny-wavernn"]) .mark')
+    vocoder.scroll_into_view_if_needed()
+    page.wait_for_function("() => localStorage.getItem('ancestral.card.tiny-wavernn/1')")
+    kept = json.loads(page.evaluate("localStorage.getItem('ancestral.card.tiny-wavernn/1')"))
+    assert len(kept["values"]) == 204  # a hum of 200 ms at 1000 Hz, every hop begun
 
     page.reload()
     page.wait_for_selector(drawn)

@@ -1,6 +1,7 @@
 /** Live samples on the cards of models: one at a time, gently, and kept for the next visit. */
 
 import { $, make } from "./dom.js";
+import { hum } from "./hum.js";
 import { client } from "./server.js";
 import { Thumb, littleOf } from "./thumbs.js";
 
@@ -58,7 +59,8 @@ export class Gallery {
 
   /** Whether a model's card can be drawn at all. */
   draws({ state, kind, conditions }) {
-    return state === "ready" && kind !== undefined && conditions.every((each) => each.kind === "label");
+    const given = (each) => each.kind === "label" || (each.kind === "series" && each.frames);
+    return state === "ready" && kind !== undefined && conditions.every(given);
   }
 
   #card(model) {
@@ -107,9 +109,11 @@ export class Gallery {
   async #draw(card, signal) {
     const { model, seed } = card;
     const sites = littleOf(model);
-    const condition = Object.fromEntries(model.conditions.map(({ name, classes }) => [name, seed % classes]));
     const options = { seed, signal, priority: LEAST_PRIORITY, ...(sites && { sites }) };
-    if (model.conditions.length) options.condition = condition;
+    const given = model.conditions.map(({ name, kind, classes }) => {
+      return [name, kind === "label" ? seed % classes : hum(model.sample_rate)];
+    });
+    if (given.length) options.condition = Object.fromEntries(given);
     const stream = client.stream(model.name, options);
     let thumb = null;
     for await (const frame of stream) {

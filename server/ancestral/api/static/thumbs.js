@@ -13,9 +13,9 @@ const CHARACTERS = 60; // of a text
 const BEATS = 8; // of a piece of music
 const [PLATE, INK, SOFT] = ["#04060a", "#7fd0ff", "#2f6ea8"];
 
-/** So many sites are drawn of an item of open length; null where its length is its own. */
-export function littleOf({ length, sample_rate: rate, codec }) {
-  if (!length) return null;
+/** So many sites are drawn of an item of open length; null where its length is its own or its series'. */
+export function littleOf({ length, sample_rate: rate, codec, conditions }) {
+  if (!length || conditions.some(({ kind }) => kind === "series")) return null;
   if (codec?.kind === "midi") return Math.min(length.maximum, BEATS * codec.steps * codec.voices);
   if (rate) return Math.min(length.maximum, Math.ceil(SECONDS * rate));
   return Math.min(length.maximum, CHARACTERS);
