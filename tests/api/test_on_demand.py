@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from tests.packages import publish
 
 from ancestral.api import create_app
 from ancestral.engine.model import Model, load
@@ -32,6 +33,23 @@ def test_first_requests_load_within_the_memory(store: Path) -> None:
         assert client.post("/models/tiny-made/unload").json()["state"] == "unloaded"
         refused = client.post("/log_prob", json={"model": "tiny-made", "inputs": [[0] * 6]})
         assert refused.status_code in (409, 503)
+
+
+def test_what_a_name_unloads_is_what_it_serves(tmp_path: Path) -> None:
+    """Not a version that was put into the store beside it and that nobody has loaded."""
+    publish(tmp_path, "tiny-made")
+    with TestClient(create_app(Settings(models=tmp_path)), "http://localhost") as client:
+        deadline = time.monotonic() + 60
+        while client.get("/health/ready").status_code != 200:
+            assert time.monotonic() < deadline
+        publish(tmp_path, "tiny-made", version=2)
+        gone = client.post("/models/tiny-made/unload").json()
+        assert (gone["version"], gone["versions"], gone["state"]) == (1, [1, 2], "unloaded")
+        refused = client.post("/log_prob", json={"model": "tiny-made", "inputs": [[0] * 6]})
+        assert refused.status_code in (409, 503)
+        assert client.post("/models/tiny-made/load").json()["version"] == 2
+        scored = client.post("/log_prob", json={"model": "tiny-made", "inputs": [[0] * 6]}).json()
+        assert scored["model"] == "tiny-made/2"
 
 
 def test_a_package_that_does_not_load_fails_who_waited(store: Path) -> None:
