@@ -12,10 +12,15 @@ def refusal(error: Exception) -> str | None:
     if isinstance(error, OSError):
         return of_system(error)
     if isinstance(error, ValueError):  # PackageError, MediaError, ConditionError …
-        return str(error)
+        return with_flags(str(error))
     from ancestral.compile import CompileError  # imports torch: only where something failed
 
     return f"{type(error).__name__}: {error}" if isinstance(error, CompileError) else None
+
+
+def with_flags(text: str) -> str:
+    """What a request would say to have an item fitted, as the command line says it."""
+    return text.replace('"fit": true', "--fit")
 
 
 def of_system(error: OSError) -> str:

@@ -30,6 +30,7 @@ from ancestral.cli.output import (
     values,
 )
 from ancestral.cli.places import require_room, require_writable
+from ancestral.cli.refusal import with_flags
 from ancestral.progress import bar
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def score(
 def _result(found: FileScore, steps: list[str]) -> dict[str, Any]:
     score = found.score
     if score is None:
-        return {"file": str(found.file), "error": found.error}
+        return {"file": str(found.file), "error": with_flags(found.error)}
     return {
         "file": str(found.file),
         "log_prob": score.log_prob,
@@ -150,7 +151,7 @@ def _picture(model: Model, found: FileScore) -> RenderableType:
     from ancestral.cli.preview import surprise
 
     if found.score is None or found.item is None:
-        return f"{escape(str(found.file))}: [red]{escape(found.error)}[/]"
+        return f"{escape(str(found.file))}: [red]{escape(with_flags(found.error))}[/]"
     log_prob = found.score.map
     codec = model.manifest.data.media_codec
     return Group(escape(str(found.file)), surprise(found.item, log_prob, codec, Console()))

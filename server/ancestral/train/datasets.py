@@ -158,7 +158,8 @@ def read_items(files: Sequence[Path], data: Data) -> list[Array]:
         try:
             item, _ = decode(file.read_bytes(), declared(file), data.spec, data.media_codec)
         except MediaError as error:
-            raise DataError(f"{file}: {error}") from error
+            told = str(error).partition('; "fit"')[0]  # nothing is fitted that is learnt from
+            raise DataError(f"{file}: {told}") from error
         items.append(np.asarray(item))
     return items
 
