@@ -96,7 +96,10 @@ class AsyncClient:
         return await self._control(name, "load")
 
     async def unload(self, name: str) -> Model:
-        """Have every worker give a model up, once the jobs that have started are done."""
+        """Have every worker give a model up, once the jobs that run or wait are done.
+
+        NAME, for the version that serves, or NAME/VERSION.
+        """
         return await self._control(name, "unload")
 
     async def _control(self, name: str, action: str) -> Model:

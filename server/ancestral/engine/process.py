@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import threading
+from pathlib import Path
 from types import FrameType
 
 from prometheus_client import CollectorRegistry
@@ -61,6 +62,18 @@ def limits(settings: Settings) -> Limits:
     )
 
 
+def warn_of_cache(folder: Path) -> None:
+    """Say it where what is compiled cannot be kept; it works without, if slowly."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return
+        reason = "Permission denied"
+    except OSError as error:
+        reason = error.strerror or str(error)
+    logger.warning("%s (ANCESTRAL_CACHE): %s; every start compiles all over again", folder, reason)
+
+
 def new_worker(
     settings: Settings,
     queue: WorkerQueue,
@@ -68,6 +81,7 @@ def new_worker(
     loader: Loader | None = None,
 ) -> Worker:
     """A worker that loads the packages of the settings."""
+    warn_of_cache(settings.cache)
     served = labels(settings)
     ahead = preloaded(settings, served)
     return Worker(
