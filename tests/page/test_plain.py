@@ -41,7 +41,7 @@ def test_a_sound_is_heard(browser: Any, server: Server, store: Path) -> None:
     assert page.evaluate("window.blocks.length") > 0  # heard while it was drawn
     page.evaluate("window.blocks = []")
     page.get_by_role("button", name="Play sample 1").click()
-    page.wait_for_selector('#stage:not([data-sound="ended"])')
+    page.wait_for_function("() => window.blocks.flatMap((block) => block[1]).length >= 2000")
     page.wait_for_selector('#stage[data-sound="ended"]', timeout=20_000)
     blocks = page.evaluate("window.blocks")
     opened.context.close()
