@@ -70,6 +70,9 @@ def test_the_store(tmp_path: Path) -> None:
     assert found["absent"].state == "wrong"
     assert "tiny-gpt" in found["absent"].mend
     assert "ANCESTRAL_PRELOAD" in found["late"].detail
+    (tmp_path / "tiny-gpt" / "default_version").write_text("7")
+    pinned = {f.name: f for f in store(Settings(models=tmp_path))}["tiny-gpt"]
+    assert (pinned.state, "pins version '7'" in pinned.detail) == ("wrong", True)
     weights = tmp_path / "tiny-gpt" / "1" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-8])
     assert states(store(Settings(models=tmp_path)))["tiny-gpt/1"] == "wrong"

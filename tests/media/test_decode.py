@@ -78,7 +78,7 @@ def test_what_was_written_is_read(
         (b"abc", "text/plain", TEXT, LETTERS, "character 'c'"),
         (b"hello", "image/png", IMAGE, Levels(), "not a PNG"),
         (encode_png([ITEM], Levels()), "audio/wav", AUDIO, MuLaw(), "bytes are PNG"),
-        (encode_png([ITEM], Levels()), None, AUDIO, MuLaw(), "audio of shape"),
+        (encode_png([ITEM], Levels()), None, AUDIO, MuLaw(), "audio with"),
         (encode_wav(SOUND, MuLaw(), 8000), None, IMAGE, Levels(), r"image of shape \[1, 4, 4\]"),
         (encode_wav(SOUND, MuLaw(), 16000), None, AUDIO, MuLaw(), "16000 Hz where 8000 Hz"),
         (stereo(np.zeros((5, 2)), 8000), None, AUDIO, MuLaw(), r"\[2, 5\].*\[1, 5\]"),

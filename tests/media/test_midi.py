@@ -107,5 +107,5 @@ def test_what_is_not_such_a_file_is_refused() -> None:
     long = written([note(60, 0), *(note(60, 0x0FFFFFFF, off=True) for _ in range(9))])
     with pytest.raises(MediaError, match="steps long"):
         Midi().encode(long, fit=True)
-    with pytest.raises(MediaError, match="a MIDI file where audio"):
+    with pytest.raises(MediaError, match="a MIDI file where audio with "):
         decode(one, None, DataSpec("audio", levels=256, sample_rate=8000), None)

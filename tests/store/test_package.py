@@ -100,6 +100,7 @@ def test_versions(package: Path, tmp_path: Path) -> None:
     (tmp_path / "tiny" / "default_version").write_text("2\n")
     assert find("tiny", tmp_path).name == "2"
     (tmp_path / "tiny" / "default_version").write_text("7")
+    assert [entry.default for entry in list_packages(tmp_path)] == [10]  # the others are shown
     with pytest.raises(PackageError, match=r"default_version: pins version '7'"):
         find("tiny", tmp_path)
 

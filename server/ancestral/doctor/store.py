@@ -11,7 +11,7 @@ from ancestral.settings import Settings
 
 def store(settings: Settings) -> Iterator[Finding]:
     """Each version of each package: loads or not, has a card, has a reference."""
-    from ancestral.store import PackageError, list_packages
+    from ancestral.store import PackageError, find, list_packages
 
     root = settings.models
     try:
@@ -24,6 +24,11 @@ def store(settings: Settings) -> Iterator[Finding]:
         return
     yield Finding("store", str(root), "ok", f"{len(entries)} models")
     for entry in entries:
+        try:
+            find(entry.name, root)
+        except PackageError as error:
+            mend = "write a version that is there into that file, or delete it"
+            yield Finding("store", entry.name, "wrong", str(error), mend)
         for version in entry.versions:
             yield package(root / entry.name / str(version))
     known = {f"{entry.name}/{version}" for entry in entries for version in entry.versions}

@@ -127,7 +127,8 @@ def decode(
 
 def _expected(data: DataSpec) -> str:
     values = "real values" if data.levels is None else f"{data.levels} levels"
-    return f"{data.kind} of shape {shape_text(data.shape)} with {values}"
+    shape = f" of shape {shape_text(data.shape)}" if data.shape else ""
+    return f"{data.kind}{shape} with {values}"
 
 
 def _decode_wav(

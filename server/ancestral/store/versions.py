@@ -25,7 +25,11 @@ class Entry:
 
 
 def list_packages(root: Path) -> list[Entry]:
-    """All names under `root` that hold at least one version. Raises PackageError for a bad pin."""
+    """All names under `root` that hold at least one version.
+
+    One whose pin is bad does not hide the others: its default is the highest here, and `find`
+    refuses its bare name.
+    """
     if not root.is_dir():
         raise PackageError(root, "there is no such folder of model packages")
     names = sorted(
@@ -35,7 +39,11 @@ def list_packages(root: Path) -> list[Entry]:
     for name in names:
         versions = tuple(_versions(root / name))
         if versions:
-            entries.append(Entry(name, versions, _default(root / name, versions)))
+            try:
+                default = _default(root / name, versions)
+            except PackageError:
+                default = versions[-1]
+            entries.append(Entry(name, versions, default))
     return entries
 
 
