@@ -28,6 +28,15 @@ def test_first_requests_load_within_the_memory(store: Path) -> None:
         assert scored.status_code == 200
         assert client.get("/models/tiny-made").json()["state"] == "ready"
         assert client.get("/models/tiny-gpt").json()["state"] == "on_demand"
+        told = {
+            m["name"]: (m["state"], m["loadable"]) for m in client.get("/models").json()["models"]
+        }
+        assert told["tiny-gpt"] == ("on_demand", True)
+        assert told["long-wavenet"] == ("unloaded", False)  # not among the packages
+        assert client.post("/models/long-wavenet/load").status_code == 503
+        left_out = client.post("/sample", json={"model": "long-wavenet", "sites": 5})
+        assert left_out.status_code == 409
+        assert "no worker serves it" in left_out.json()["detail"]
         drawn = client.post("/sample", json={"model": "tiny-gpt", "seed": 1})
         assert drawn.status_code == 200
         assert client.post("/models/tiny-made/unload").json()["state"] == "unloaded"

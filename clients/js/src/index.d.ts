@@ -85,6 +85,8 @@ export interface Model {
   name: string;
   version: number;
   state: "unloaded" | "on_demand" | "loading" | "ready" | "leaving" | "failed";
+  /** Whether a worker is there that may load it. */
+  loadable: boolean;
   family: string;
   kind: Started["kind"];
   shape: number[];

@@ -121,6 +121,7 @@ class ModelAnswer(BaseModel):
     title: str = Field(description="of the model card; its name where there is none")
     summary: str = Field(description="the first paragraph of the model card")
     state: Literal["unloaded", "on_demand", "loading", "ready", "leaving", "failed"]
+    loadable: bool = Field(description="whether a worker is there that may load it")
     error: str | None
     family: str
     kind: str

@@ -55,6 +55,11 @@ def report_of(workers: list[WorkerReport], label: str) -> ModelReport | None:
     return min(found, key=lambda report: order.index(report.state), default=None)
 
 
+def loaders(workers: list[WorkerReport], name: str) -> list[str]:
+    """The workers that may be asked to load a model."""
+    return [worker.worker for worker in workers if not worker.serves or name in worker.serves]
+
+
 def in_service(workers: list[WorkerReport], label: str) -> str:
     """The version that a name stands for now: while its default is not ready, the last that is.
 
@@ -104,16 +109,20 @@ def require_served(workers: list[WorkerReport], label: str, wanted: Collection[s
         detail = f"model: no worker holds {label} at the moment"
         raise Problem(503, "Service Unavailable", detail, [("model", detail)], {"Retry-After": "5"})
     if report is None or report.state == "leaving":
-        detail = f"{label} is not loaded; POST /models/{name}/load loads it"
+        mend = f"POST /models/{name}/load loads it"
+        if not loaders(workers, name):
+            mend = "no worker serves it (ancestral serve --packages, ancestral worker --models)"
+        detail = f"{label} is not loaded; {mend}"
         raise Problem.of_field("model", detail, 409)
     if report.state == "failed":
         raise Problem.of_field("model", f"{label} cannot be served: {report.error}", 503)
 
 
 def describe(
-    manifest: Manifest, card: Card, versions: tuple[int, ...], report: ModelReport | None
+    manifest: Manifest, card: Card, versions: tuple[int, ...], workers: list[WorkerReport]
 ) -> dict[str, Any]:
     """A model as `GET /models` shows it."""
+    report = report_of(workers, manifest.label)
     data = manifest.data
     spec = data.spec
     report_fields = report or ModelReport("loading")
@@ -124,6 +133,7 @@ def describe(
         "title": card.title or manifest.name,
         "summary": card.summary,
         "state": "unloaded" if report is None else report.state,
+        "loadable": bool(loaders(workers, manifest.name)),
         "error": report_fields.error,
         "family": manifest.family,
         "kind": data.kind,

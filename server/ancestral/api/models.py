@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 
 from ancestral.api.answers import ModelAnswer, ModelList
-from ancestral.api.catalogue import describe, report_of
+from ancestral.api.catalogue import describe, loaders
 from ancestral.api.control import obeyed
 from ancestral.api.problems import Problem
 from ancestral.api.routes import PROBLEMS
@@ -74,7 +74,7 @@ async def _control(
     label = manifest.label
     workers = await services.queue.workers()
     if action == "load":
-        asked = [w.worker for w in workers if not w.serves or manifest.name in w.serves]
+        asked = loaders(workers, manifest.name)
         if not asked:
             detail = f"no worker serves {manifest.name}"
             raise Problem(503, "Service Unavailable", detail, [("model", detail)])
@@ -93,6 +93,5 @@ async def _described(services: Services, manifest: Manifest) -> dict[str, Any]:
     for entry in services.catalogue.entries():
         if entry.name == manifest.name:
             versions = entry.versions
-    report = report_of(await services.queue.workers(), manifest.label)
     card = services.catalogue.card(manifest)
-    return describe(manifest, card, versions, report)
+    return describe(manifest, card, versions, await services.queue.workers())

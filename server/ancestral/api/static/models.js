@@ -174,7 +174,7 @@ export class Rail {
     for (const [name, value] of Object.entries(metrics)) rows.push([name, String(value)]);
     const facts = make("dl", {}, ...rows.map(([k, v]) => make("div", {}, make("dt", {}, k), make("dd", {}, v))));
     const load = make("button", { type: "button", className: "plain" }, "Load it");
-    load.hidden = model.state !== "unloaded";
+    load.hidden = model.state !== "unloaded" || !model.loadable;
     load.addEventListener("click", () => this.#load(model));
     const again = make("button", { type: "button", className: "plain" }, "Paint its card again");
     again.hidden = !this.#gallery.draws(model);
