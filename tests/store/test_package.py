@@ -133,7 +133,7 @@ def edit(package: Path, **changes: Any) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"colour": 1}, "colour: Extra inputs"),
+        ({"colour": 1}, "colour: there is no such key"),
         ({"family": ...}, "family: Field required"),
         ({"schema_version": 2}, "schema_version"),
         ({"version": "1"}, "version"),

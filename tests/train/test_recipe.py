@@ -31,7 +31,7 @@ def test_shipped_recipes_build_a_network(file: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("seed = 3", "sed = 3", "sed: Extra inputs"),
+        ("seed = 3", "sed = 3", "sed: there is no such key"),
         ("steps = 30", "steps = 0", "training.steps: Input should be greater"),
         ("steps = 30", "steps = 30\nmomentum = 0.9", "training.momentum"),
         ('kind = "image"', 'kind = "film"', "data.kind"),

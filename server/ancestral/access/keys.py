@@ -20,6 +20,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ancestral.faults import first_fault
+
 _KEY = re.compile(r"anc_([a-z0-9]{8})_([A-Za-z0-9_-]{43})")
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 _NOBODY = hashlib.sha256(b"").hexdigest()  # compared with where the id is unknown
@@ -81,9 +83,7 @@ def read_keys(path: Path) -> list[Key]:
     try:
         return _File.model_validate_json(path.read_bytes()).keys
     except ValidationError as error:
-        found = error.errors(include_input=False)[0]
-        where = "".join(f"{part}: " for part in found["loc"])
-        raise ValueError(f"{path} is no file of keys: {where}{found['msg']}") from None
+        raise ValueError(f"{path} is no file of keys: {first_fault(error)}") from None
 
 
 def create(

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
 from ancestral.compile.graph_network import GraphNetwork
+from ancestral.faults import first_fault
 from ancestral.models.network import Network
 from ancestral.store.errors import PackageError
 from ancestral.store.manifest import Manifest
@@ -29,10 +30,7 @@ def read_manifest(path: Path) -> Manifest:
     try:
         manifest = Manifest.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the document"
-        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise PackageError(file, f"{where}: {first['msg']}{more}") from error
+        raise PackageError(file, first_fault(error)) from error
     if path.name.isdecimal() and (path.parent.name, path.name) != (
         manifest.name,
         str(manifest.version),

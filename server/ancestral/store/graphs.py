@@ -17,6 +17,7 @@ from ancestral.compile.functional import functionalised, renamed, run_in_order
 from ancestral.compile.graph import Graph, Node, Ref
 from ancestral.compile.graph_network import Ends, GraphNetwork
 from ancestral.compile.rebatch import at_any_batch
+from ancestral.faults import first_fault
 from ancestral.likelihoods import Likelihood, to_config
 from ancestral.media.codecs import MuLaw, lost_in_int16
 from ancestral.models.data import ConditionSpec, DataSpec
@@ -225,9 +226,7 @@ def _manifest(
             strict=False,
         )  # fmt: skip
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "manifest"
-        raise PackageError(file, f"{where}: {first['msg']}") from error
+        raise PackageError(file, first_fault(error)) from error
 
 
 def _codec(levels: int) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 from torch import Tensor
 
+from ancestral.faults import first_fault
 from ancestral.models.network import Network
 from ancestral.runtimes.derive import derive
 from ancestral.store.checkpoint import read_checkpoint
@@ -93,9 +94,7 @@ def _manifest(file: Path, layout: Layout, described: Mapping[str, Any], told: To
             strict=False,
         )
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "manifest"
-        raise PackageError(file, f"{where}: {first['msg']}") from error
+        raise PackageError(file, first_fault(error)) from error
 
 
 def card(manifest: Manifest, layout: Layout) -> str:
