@@ -10,8 +10,9 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from tests.causal import advanced
+from tests.searches import search
 
 from ancestral.compile import Program, compile_network
 from ancestral.likelihoods import Categorical
@@ -141,16 +142,6 @@ COMPANY: dict[str, Any] = {
     "chunk": st.integers(1, 40),
     "staggered": st.booleans(),
 }
-
-
-def search(examples: int) -> settings:
-    return settings(
-        max_examples=examples,
-        deadline=None,
-        derandomize=True,
-        phases=[Phase.explicit, Phase.generate],
-        suppress_health_check=[HealthCheck.too_slow],
-    )
 
 
 def any_network(made: tuple[str, dict[str, Any]], slots: int, **options: Any) -> None:

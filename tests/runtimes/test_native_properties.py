@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from tests.causal import Function, advanced, network
 from tests.compile import test_elements, test_orders, test_styles
 from tests.compile.test_properties import H, RandomNetwork, T, W, layers, taps
+from tests.searches import search
 
 from ancestral.compile import Program
 from ancestral.models import Network
@@ -24,17 +25,6 @@ from ancestral.runtimes.naive import NaiveRuntime
 from ancestral.runtimes.native.runtime import NativeRuntime
 
 Made = tuple[Network, npt.NDArray[np.int64] | None]  # a network and its order
-
-
-def search(examples: int) -> settings:
-    """Without shrinking, which costs minutes: every example compiles a network."""
-    return settings(
-        max_examples=examples,
-        deadline=None,
-        derandomize=True,
-        phases=[Phase.explicit, Phase.generate],
-        suppress_health_check=[HealthCheck.too_slow],
-    )
 
 
 def image_style(name: str) -> Made:

@@ -183,6 +183,6 @@ def package(
     card = f"# {network}\n\nRandom weights, for timing.\n"
     path = save_package(folder, built.manifest, state, card)
     if json:
-        emit({"model": f"{path.parent.name}/{path.name}", "path": path})
+        emit({"model": built.manifest.label, "path": path})
     else:
         say(f"{path}: random weights, for timing")
