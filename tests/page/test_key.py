@@ -34,7 +34,7 @@ def test_the_key_is_asked_for_and_kept(browser: Any, guarded: tuple[Server, str]
     page.goto(f"{server.url}/#tiny-made")
     dialog = page.get_by_role("dialog", name="This server asks for a key")
     dialog.get_by_role("button", name="Not now").click()
-    page.get_by_role("alert").get_by_text("401").wait_for()
+    page.get_by_role("alert").locator(".problem-title", has_text="401").wait_for()
 
     page.reload()
     page.get_by_label("API key").fill("not the key")

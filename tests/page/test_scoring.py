@@ -75,7 +75,7 @@ def test_a_misfit_is_fitted_only_if_allowed(tab: Open) -> None:
     opened.page.get_by_label("Fit it to the model").uncheck()
     opened.page.set_input_files("#file", large)
     problem = opened.page.get_by_role("alert")
-    problem.get_by_text("422").wait_for()
+    problem.locator(".problem-title", has_text="422").wait_for()
     assert "[50, 40]" in problem.inner_text()
     assert "[5, 4]" in problem.inner_text()
     assert opened.page.locator("#result").is_hidden()
