@@ -41,7 +41,31 @@ def test_folders(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     expected = ancestral.load("tiny-gpt", tmp_path / "store").embed(items)
     np.testing.assert_allclose(found["embeddings"], expected, atol=1e-6)
     assert [Path(file).stem for file in found["files"]] == ["a", "a", "b"]
-    (tmp_path / "in" / "c.png").write_bytes(b"no picture")
-    refused = run(*shared)
-    assert refused.status == 2
-    assert "c.png" in refused.err
+
+
+def test_a_file_that_cannot_be_read_fails_alone(run: Run, tmp_path: Path) -> None:
+    publish(tmp_path / "store", "tiny-gpt")
+    (tmp_path / "in").mkdir()
+    np.save(tmp_path / "in" / "b.npy", ITEM)
+    (tmp_path / "in" / "a.png").write_bytes(b"no picture")
+    shared = ("embed", "tiny-gpt", tmp_path / "in", "--models", tmp_path / "store")
+    expected = ancestral.load("tiny-gpt", tmp_path / "store").embed(ITEM[None])
+
+    found = run(*shared, "-o", tmp_path / "out.npy")
+    assert found.status == 1
+    assert "a.png" in found.err
+    written = np.load(tmp_path / "out.npy")
+    assert np.isnan(written[0]).all()
+    np.testing.assert_allclose(written[1:], expected, atol=1e-6)
+
+    document = run(*shared, "--json")
+    assert document.status == 1
+    assert [Path(file).name for file in document.json["errors"]] == ["a.png"]
+    (none, vector) = document.json["embeddings"]
+    assert none is None
+    np.testing.assert_allclose([vector], expected, atol=1e-6)
+
+    (tmp_path / "in" / "b.npy").unlink()
+    found = run(*shared, "-o", tmp_path / "none.npy")
+    assert found.status == 1
+    assert not (tmp_path / "none.npy").exists()

@@ -41,16 +41,22 @@ def score_files(
 
     A condition's labels may be listed, one for each file. Raises ConditionError.
     """
-    for first in range(0, len(files), BATCH):
-        read = [_read(model, file, fit) for file in files[first : first + BATCH]]
-        good = [index for index, found in enumerate(read) if found.item is not None]
+    for first, read, good in _batches(model, files, fit):
         items = [read[index].item for index in good]
-        rows = [first + index for index in good]
-        given = per_item(model.conditions, condition, rows, len(files))
+        given = per_item(model.conditions, condition, [first + i for i in good], len(files))
         scores = model.log_prob(items, given, marginal) if items else []
         scored: Mapping[int, Any] = dict(zip(good, scores, strict=True))
         for index, found in enumerate(read):
             yield FileScore(found.file, found.item, scored.get(index), found.fit, found.error)
+
+
+@dataclass(frozen=True, slots=True)
+class FileVector:
+    """A file's representation [width], float32, or the `error` for which it has none."""
+
+    file: Path
+    vector: npt.NDArray[np.float32] | None = None
+    error: str = ""
 
 
 def embed_files(
@@ -60,20 +66,29 @@ def embed_files(
     *,
     layer: int | None = None,
     fit: bool = False,
-) -> Iterator[npt.NDArray[np.float32]]:
-    """The files' representations in their order, [files, width] of as many as a pass takes.
+) -> Iterator[FileVector]:
+    """The files' representations in their order; one that cannot be read fails alone.
 
-    The condition as in `score_files`. Raises MediaError that names a file which cannot be read,
-    LayerError and ConditionError.
+    The condition as in `score_files`. Raises LayerError, before any file is read, and
+    ConditionError.
     """
+    chosen = model.layer(layer)
+    for first, read, good in _batches(model, files, fit):
+        given = per_item(model.conditions, condition, [first + i for i in good], len(files))
+        items = [read[index].item for index in good]
+        vectors: Any = model.embed(items, given, layer=chosen) if items else ()
+        embedded: Mapping[int, Any] = dict(zip(good, vectors, strict=True))
+        for index, found in enumerate(read):
+            yield FileVector(found.file, embedded.get(index), found.error)
+
+
+def _batches(
+    model: Model, files: Sequence[Path], fit: bool
+) -> Iterator[tuple[int, list[FileScore], list[int]]]:
+    """Files read together: the first's index, what was read, which of them could be."""
     for first in range(0, len(files), BATCH):
         read = [_read(model, file, fit) for file in files[first : first + BATCH]]
-        for found in read:
-            if found.error:
-                raise MediaError(f"{found.file}: {found.error}")
-        rows = range(first, first + len(read))
-        given = per_item(model.conditions, condition, rows, len(files))
-        yield model.embed([found.item for found in read], given, layer=layer)
+        yield first, read, [index for index, found in enumerate(read) if found.item is not None]
 
 
 def _read(model: Model, file: Path, fit: bool) -> FileScore:
