@@ -14,15 +14,49 @@ import redis
 from ancestral.broker import Delivery, Job, MemoryQueue, Publication, Queue, WorkerQueue
 from ancestral.broker.embedded import EmbeddedServer, binary
 from ancestral.broker.redis import RedisQueue
+from ancestral.broker.redis_keys import WORKERS
 from ancestral.broker.redis_worker import RedisWorkerQueue
 
-LEASE = 0.4  # seconds
-TTL = 0.6
+LEASE = 60.0  # seconds, which pass where a test lets them: no machine is slow for so long
+TTL = 90.0
 
 
 def job(name: str, **changes: Any) -> Job:
     fields: dict[str, Any] = {"model": "m/1", "lane": "sample", "request": {"of": name}}
     return Job(id=name, **{**fields, **changes})
+
+
+class Clock:
+    """The machine's, and `ahead` of it what a test has let pass; stands for the module `time`."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def time(self) -> float:
+        return time.time() + self.ahead
+
+
+def age(client: Any, seconds: float) -> None:
+    """All that a server has noted becomes older by that, for its own clock cannot be set."""
+    for key in list(client.scan_iter()):
+        left = client.pttl(key)
+        if left >= 0:
+            client.pexpire(key, left - int(1000 * seconds))
+        if client.type(key) != b"stream":
+            continue
+        for group in client.xinfo_groups(key):
+            for taken in client.xpending_range(key, group["name"], "-", "+", 1000):
+                idle = taken["time_since_delivered"] + int(1000 * seconds)
+                holder, entries = taken["consumer"], [taken["message_id"]]
+                client.xclaim(key, group["name"], holder, 0, entries, idle=idle, justid=True)
+    for worker, seen in client.zrange(WORKERS[0], 0, -1, withscores=True):
+        client.zadd(WORKERS[0], {worker: seen - seconds})
 
 
 @dataclass
@@ -32,6 +66,7 @@ class Broker:
     queue: Queue
     new_worker: Callable[[], WorkerQueue]
     runner: asyncio.Runner
+    later: Callable[[float], None]  # lets seconds pass
     workers: dict[str, WorkerQueue] = field(default_factory=dict)
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
@@ -65,7 +100,7 @@ class Broker:
         return self.run(self.queue.status(name))
 
     def expire_lease(self) -> None:
-        time.sleep(1.25 * LEASE)
+        self.later(1.25 * LEASE)
 
 
 @pytest.fixture(scope="session")
@@ -78,20 +113,31 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]
 
 
 @pytest.fixture(params=["memory", "redis"])
-def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
+def broker(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Broker]:
     """Three jobs may wait, 1600 bytes be held."""
-    runner = asyncio.Runner()
-    limits: dict[str, Any] = {"depth": 3, "ttl": TTL, "held_bytes": 1600}
+    runner, clock = asyncio.Runner(), Clock()
+    limits: dict[str, Any] = {"depth": 3, "ttl": TTL, "held_bytes": 1600, "clock": clock.time}
+
+    def later(seconds: float) -> None:
+        clock.ahead += seconds
+        if request.param == "redis":
+            with redis.Redis.from_url(url) as client:
+                age(client, seconds)
+
     if request.param == "memory":
         memory = MemoryQueue(**limits, lease=LEASE)
-        found = Broker(memory, lambda: memory, runner)
+        found = Broker(memory, lambda: memory, runner, later)
     else:
         url = request.getfixturevalue("server").url
         with redis.Redis.from_url(url) as client:
             client.flushall()
             client.function_flush()
+        monkeypatch.setattr("ancestral.broker.redis_worker.time", clock)
+        for side in ("redis", "redis_worker"):  # on a busy machine a server is slow, not away
+            monkeypatch.setattr(f"ancestral.broker.{side}.ANSWER_SECONDS", 60.0)
         queue = RedisQueue(url, **limits, heartbeat=LEASE)
-        found = Broker(queue, lambda: RedisWorkerQueue(url, ttl=TTL, lease=LEASE), runner)
+        worker = {"ttl": TTL, "lease": LEASE, "clock": clock.time}
+        found = Broker(queue, lambda: RedisWorkerQueue(url, **worker), runner, later)
     yield found
     runner.run(found.queue.close())
     runner.close()

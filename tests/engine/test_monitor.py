@@ -21,7 +21,7 @@ from ancestral.engine.worker import Worker
 def monitored(registry: CollectorRegistry) -> Iterator[tuple[Monitor, httpx.Client]]:
     monitor = Monitor(0, registry, "127.0.0.1")
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{monitor.port}") as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{monitor.port}", timeout=60) as client:
             yield monitor, client
     finally:
         monitor.close()
@@ -31,7 +31,7 @@ def test_a_worker_is_ready_from_its_last_load_until_it_drains(wavenet: Model) ->
     registry, draining, may_load = CollectorRegistry(), threading.Event(), threading.Event()
 
     def loader(label: str) -> Model:
-        may_load.wait(60)
+        may_load.wait(600)
         return wavenet
 
     with monitored(registry) as (monitor, client):
@@ -46,9 +46,8 @@ def test_a_worker_is_ready_from_its_last_load_until_it_drains(wavenet: Model) ->
         assert answer.json()["reasons"] == ["long-wavenet/1: loading"]
         assert worker.loading
         may_load.set()
-        while worker.loading:
+        while worker.told.models["long-wavenet/1"].state == "loading":
             worker.turn()
-        worker.turn()
         assert client.get("/health/ready").json() == {"status": "ready", "reasons": []}
         draining.set()
         assert client.get("/health/ready").json()["reasons"] == ["draining"]
@@ -67,7 +66,7 @@ def test_a_package_that_cannot_be_served_is_told() -> None:
     with monitored(registry) as (monitor, client):
         worker = Worker(MemoryQueue(), loader, WorkerMetrics(registry), Limits(), ["broken/1"])
         watch(worker, monitor, threading.Event())
-        while worker.loading or worker.steps < 2:
+        while worker.told.models["broken/1"].state == "loading":
             worker.turn()
         assert client.get("/health/ready").json()["reasons"] == [
             "broken/1: its weights are missing"

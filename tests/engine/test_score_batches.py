@@ -55,7 +55,7 @@ def test_items_of_one_shape_share_a_pass_whoever_sent_them(
 ) -> None:
     expected = [wavenet.log_prob([item], {"label": 2})[0].log_prob for item in items]
     shapes = spied(wavenet, monkeypatch)
-    batches = ScoreBatches(wavenet, Limits(), metrics)
+    batches = ScoreBatches(wavenet, Limits(), metrics, Clock())
     batches._seconds_per_value = 1e-6  # measured before
     jobs = [score_job(wavenet, items[:2], condition={"label": 2})]
     jobs += [score_job(wavenet, [item], condition={"label": 2}) for item in items[2:]]
@@ -121,7 +121,7 @@ def test_the_first_pass_is_one_item_because_nothing_is_measured(
 def test_a_request_for_many_items_does_not_hold_off_a_later_one(
     wavenet: Model, metrics: WorkerMetrics, items: list[Any]
 ) -> None:
-    batches = ScoreBatches(wavenet, Limits(), metrics)
+    batches = ScoreBatches(wavenet, Limits(), metrics, Clock())
     batches._seconds_per_value = 1.0  # so that each pass takes one item
     many = score_job(wavenet, [items[0]] * 9, condition={"label": 0})
     one = score_job(wavenet, [items[1]], condition={"label": 0})

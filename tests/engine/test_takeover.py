@@ -28,10 +28,16 @@ class Clock:
         return self.now
 
 
+@pytest.fixture(autouse=True)
+def a_site_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However fast the machine is, a turn draws one site of an item and tells of it."""
+    monkeypatch.setattr("ancestral.engine.worker.SHORTEST_TURN", 0.0)
+
+
 def worker_of(queue: MemoryQueue, model: Model) -> Worker:
     """A worker that has loaded the model; the test takes its turns."""
     label = model.label
-    limits = Limits(slots=2, score_seconds=0.0, frame_seconds=0.001)
+    limits = Limits(slots=2, score_seconds=0.0, frame_seconds=0.0)
     found = Worker(queue, lambda _: model, WorkerMetrics(CollectorRegistry()), limits, [label])
     while not dict(found._residents):
         found.turn()
