@@ -6,30 +6,21 @@ import itertools
 import os
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 import numpy as np
 import pytest
 from tests.api.server import Server
+from tests.pace import COMMAND, HOLD
 from tests.packages import MU_LAW, TINY, publish
 
 import ancestral
 
-RUN = (
-    "from ancestral.api.server import serve; "
-    "from ancestral.settings import Settings; serve(Settings.from_env())"
-)
-FLEET = (
-    "from ancestral.api.fleet import fleet; "
-    "from ancestral.api.server import serve; "
-    "from ancestral.settings import Settings\n"
-    "with fleet(Settings.from_env(), 1) as shared: serve(shared)"
-)
 # set by tests/fleet/test_api.py, which runs the tests of this folder again
 AS_FLEET = bool(os.environ.get("ANCESTRAL_TEST_FLEET"))
 
@@ -63,8 +54,9 @@ def server(store: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def running(store: Path) -> Iterator[tuple[Server, subprocess.Popen[bytes]]]:
-    """A server process of one's own."""
+def running(store: Path, **settings: str) -> Iterator[tuple[Server, subprocess.Popen[bytes]]]:
+    """A server process of one's own; SETTING="value" is ANCESTRAL_SETTING."""
+    hold = TemporaryDirectory()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -74,16 +66,19 @@ def running(store: Path) -> Iterator[tuple[Server, subprocess.Popen[bytes]]]:
         "ANCESTRAL_MAX_BODY_BYTES": str(2**20),
         "ANCESTRAL_QUEUE_DEPTH": "64",
         "OMP_NUM_THREADS": "1",
+        HOLD: hold.name,
+        **{f"ANCESTRAL_{name}": value for name, value in settings.items()},
     }
-    process = subprocess.Popen([sys.executable, "-c", FLEET if AS_FLEET else RUN], env=env)
-    found = Server(f"http://127.0.0.1:{port}")
+    process = subprocess.Popen([*COMMAND, "serve-fleet" if AS_FLEET else "serve-api"], env=env)
+    found = Server(f"http://127.0.0.1:{port}", Path(hold.name))
     try:
         _wait_until_ready(found, process)
         yield found, process
     finally:
         process.terminate()
-        code = process.wait(60)
+        code = process.wait(120)
         found.client.close()
+        hold.cleanup()
     assert code in (0, -15)
 
 

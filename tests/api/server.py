@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import numpy.typing as npt
+from tests import pace
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
@@ -18,11 +22,12 @@ WIRE = {"uint8": "<u1", "int16": "<i2", "int32": "<i4", "float32": "<f4"}
 
 
 class Server:
-    """A server at `url`."""
+    """A server at `url`; in the folder `hold` a test says which models are held (`pace`)."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, hold: Path | None = None) -> None:
         self.url = url
-        self.client = httpx.Client(base_url=url, timeout=60)
+        self.client = httpx.Client(base_url=url, timeout=240)
+        self._hold = hold
 
     def post(self, path: str, body: Any, **headers: str) -> httpx.Response:
         names = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -39,22 +44,34 @@ class Server:
                 total += float(value)
         return total
 
-    def standstill(self) -> float:
-        """Sites generated, once that number stands still: it must, within seconds."""
-        end = time.monotonic() + 10
-        before = -1.0
-        while time.monotonic() < end:
-            now = self.metric("ancestral_sites_generated_total")
-            if now == before:
-                return now
-            before = now
-            time.sleep(0.4)
-        raise AssertionError("sites are still being generated")
+    def held(self, model: str = "long-wavenet") -> AbstractContextManager[Callable[[], None]]:
+        """Until the end of the block no item of a model comes to its end, if it is long."""
+        assert self._hold is not None
+        return pace.held(self._hold, model)
 
-    def socket(self) -> ClientConnection:
+    def slots_in_use(self) -> int:
+        """Of all models of all workers."""
+        workers = self.client.get("/workers").json()["workers"]
+        return sum(int(worker["slots_in_use"]) for worker in workers)
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for what must come about."""
+        end = time.monotonic() + 120
+        while not condition():
+            assert time.monotonic() < end
+            time.sleep(0.02)
+
+    def standstill(self) -> float:
+        """Sites generated, once nothing is drawn any more."""
+        self.until(lambda: self.slots_in_use() == 0)
+        return self.metric("ancestral_sites_generated_total")
+
+    def socket(self, *protocols: str, query: str = "") -> ClientConnection:
         """An `ancestral.v1` socket."""
-        url = self.url.replace("http", "ws") + "/stream"
-        return connect(url, subprotocols=[Subprotocol("ancestral.v1")], max_size=None)
+        url = self.url.replace("http", "ws") + "/stream" + query
+        names = [Subprotocol(name) for name in ("ancestral.v1", *protocols)]
+        # a busy machine is no broken one: it may take long to answer
+        return connect(url, subprotocols=names, max_size=None, open_timeout=120, ping_timeout=None)
 
     def assert_alive(self) -> None:
         """It still scores and samples."""
@@ -97,7 +114,7 @@ def receive(socket: ClientConnection, stop: tuple[str, ...] = ()) -> Received:
     """Everything up to the first final message (or one of `stop`)."""
     found = Received()
     while True:
-        message = socket.recv(timeout=60)
+        message = socket.recv(timeout=240)
         if isinstance(message, bytes):
             found.frames.append(Frame.decode(message))
             continue

@@ -41,6 +41,7 @@ def test_live_and_ready(server: Server) -> None:
 @pytest.mark.skipif(AS_FLEET, reason="workers have their metrics on ports of their own")
 def test_metrics_are_prometheus(server: Server) -> None:
     made = {"model": "tiny-made", "count": 2}
+    server.standstill()
     before = server.metric("ancestral_sites_generated_total", model="tiny-made/1")
     server.post("/sample", made)
     server.post("/log_prob", {"model": "tiny-made", "inputs": [[0] * 6]})

@@ -12,28 +12,31 @@ LONG = {"model": "long-wavenet", "sites": 200_000, "count": 32, "condition": {"l
 
 
 def test_a_running_job_and_its_end(server: Server) -> None:
-    job = server.post("/sample", LONG, prefer="respond-async").json()["id"]
-    with server.client.stream("GET", f"/jobs/{job}/events") as stream:
-        for line in stream.iter_lines():
-            if line == "event: output":
-                break
-    told = server.client.get(f"/jobs/{job}").json()
-    assert (told["state"], told["kind"], told["model"]) == ("running", "sample", "long-wavenet/1")
-    assert 0 < told["progress"]["sites_done"] < told["progress"]["sites"] == 32 * 200_000
-    assert server.client.delete(f"/jobs/{job}").json()["cancel_requested"] is True
-    server.standstill()
+    with server.held():
+        job = server.post("/sample", LONG, prefer="respond-async").json()["id"]
+        with server.client.stream("GET", f"/jobs/{job}/events") as stream:
+            for line in stream.iter_lines():
+                if line == "event: output":
+                    break
+        told = server.client.get(f"/jobs/{job}").json()
+        kind = (told["state"], told["kind"], told["model"])
+        assert kind == ("running", "sample", "long-wavenet/1")
+        assert 0 < told["progress"]["sites_done"] < told["progress"]["sites"] == 32 * 200_000
+        assert server.client.delete(f"/jobs/{job}").json()["cancel_requested"] is True
+        events = events_of(server.client.get(f"/jobs/{job}/events").text)  # to the last one
+        assert [kind for _, kind, _ in events][-1] == "canceled"
+        server.standstill()
     ended = server.client.get(f"/jobs/{job}").json()
     assert ended["state"] == "canceled"
-    events = events_of(server.client.get(f"/jobs/{job}/events").text)
-    assert [kind for _, kind, _ in events][-1] == "canceled"
     assert server.client.delete(f"/jobs/{job}").status_code == 200
 
 
 def test_a_job_is_paused_over_http(server: Server) -> None:
-    job = server.post("/sample", {**LONG, "seed": 3}, prefer="respond-async").json()["id"]
-    assert server.client.post(f"/jobs/{job}/pause").json()["paused"] is True
-    assert server.client.post(f"/jobs/{job}/unpause").json()["paused"] is False
-    server.client.delete(f"/jobs/{job}")
+    with server.held():
+        job = server.post("/sample", {**LONG, "seed": 3}, prefer="respond-async").json()["id"]
+        assert server.client.post(f"/jobs/{job}/pause").json()["paused"] is True
+        assert server.client.post(f"/jobs/{job}/unpause").json()["paused"] is False
+        server.client.delete(f"/jobs/{job}")
     assert server.client.post("/jobs/nobody/pause").status_code == 404
     body = {"model": "tiny-made", "inputs": [[0, 1, 0, 1, 0, 1]]}
     scored = server.post("/log_prob", body, prefer="respond-async").json()["id"]
@@ -84,11 +87,12 @@ def test_an_unknown_job(server: Server, path: str) -> None:
 
 
 def test_a_result_is_there_once_the_job_is_done(server: Server) -> None:
-    job = server.post("/sample", LONG, prefer="respond-async").json()["id"]
-    early = server.client.get(f"/jobs/{job}/result")
-    assert early.status_code == 409
-    server.client.delete(f"/jobs/{job}")
-    canceled = server.client.get(f"/jobs/{job}/result")
+    with server.held():
+        job = server.post("/sample", LONG, prefer="respond-async").json()["id"]
+        early = server.client.get(f"/jobs/{job}/result")
+        assert early.status_code == 409
+        server.client.delete(f"/jobs/{job}")
+        canceled = server.client.get(f"/jobs/{job}/result")
     assert (canceled.status_code, canceled.json()["title"]) in [
         (409, "Canceled"),
         (409, "Conflict"),

@@ -66,14 +66,14 @@ def test_all_at_once_get_what_each_gets_alone(server: Server, store: Path) -> No
 def test_a_late_joiner_is_not_kept_waiting(server: Server) -> None:
     """A short job that arrives while long ones run is done long before they are."""
     long = {"model": "long-wavenet", "sites": 200_000, "count": 64, "condition": {"label": 0}}
-    job = server.post("/sample", long, prefer="respond-async").json()["id"]
-    try:
+    with server.held():
+        job = server.post("/sample", long, prefer="respond-async").json()["id"]
+        server.until(lambda: server.slots_in_use() > 0)
         with server.socket() as socket:
             short = {"model": "long-wavenet", "sites": 20, "seed": 3, "condition": {"label": 0}}
             assert generate(socket, **short).types[-1] == "done"
         told = server.client.get(f"/jobs/{job}").json()
         assert told["state"] == "running"
         assert told["progress"]["sites_done"] < told["progress"]["sites"] / 10
-    finally:
         server.client.delete(f"/jobs/{job}")
-    server.standstill()
+        server.standstill()

@@ -13,7 +13,8 @@ import subprocess
 import time
 from pathlib import Path
 
-START_SECONDS = 20.0
+START_SECONDS = 60.0
+PORTS = 5  # that are tried: one that was free may be taken before the server has it
 
 
 def binary() -> Path | None:
@@ -33,15 +34,22 @@ def binary() -> Path | None:
 class EmbeddedServer:
     """Listens on a free port of the loopback address; `folder` holds its append-only file.
 
-    Raises FileNotFoundError where there is no binary, TimeoutError where it does not answer.
+    Raises FileNotFoundError where there is no binary, ChildProcessError where it ends at once,
+    TimeoutError where it does not answer.
     """
+
+    process: subprocess.Popen[bytes]
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
-        self.process = self.start()
+        for left in reversed(range(PORTS)):
+            self.port = _free_port()
+            try:
+                self.start()
+                return
+            except ChildProcessError:
+                if not left:
+                    raise
 
     @property
     def url(self) -> str:
@@ -71,7 +79,9 @@ class EmbeddedServer:
         )
         end = time.monotonic() + START_SECONDS
         while not self._answers():
-            if self.process.poll() is not None or time.monotonic() > end:
+            if self.process.poll() is not None:
+                raise ChildProcessError(f"{path} ended at once, on port {self.port}")
+            if time.monotonic() > end:
                 self.stop(signal.SIGKILL)
                 raise TimeoutError(f"{path} does not answer on port {self.port}")
             time.sleep(0.02)
@@ -83,9 +93,21 @@ class EmbeddedServer:
         self.process.wait(START_SECONDS)
 
     def _answers(self) -> bool:
+        """Whether it has loaded what it had written, and is not another server at that port."""
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as found:
-                found.sendall(b"PING\r\n")
-                return found.recv(64).startswith(b"+PONG")
+            with (
+                socket.create_connection(("127.0.0.1", self.port), timeout=1) as found,
+                found.makefile("rb") as lines,
+            ):
+                found.sendall(b"PING\r\nINFO server\r\nQUIT\r\n")
+                own = b"process_id:%d" % self.process.pid
+                return lines.readline() == b"+PONG\r\n" and own in map(bytes.rstrip, lines)
         except OSError:
             return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
