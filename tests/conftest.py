@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import random
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,11 +19,22 @@ ROOT = Path(__file__).resolve().parents[1]
 os.environ.setdefault("NUMBA_CACHE_DIR", str(CACHE / "native"))
 
 
-# No property depends on how fast the machine is, nor on what else it does
-settings.register_profile(
-    "any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+# No property depends on how fast the machine is, nor on what else it does. Examples are the same
+# each time; others are looked at by --hypothesis-profile=others.
+any_machine = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("any-machine", any_machine, derandomize=True)
+settings.register_profile("others", any_machine, derandomize=False)
 settings.load_profile("any-machine")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Weights and items that a test draws without a seed of its own are the same each time."""
+    random.seed(0)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 @pytest.fixture(scope="session", autouse=True)

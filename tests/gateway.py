@@ -13,8 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
+from tests.ports import free_port
+
 CONFIG = Path(__file__).parents[1] / "docker" / "nginx" / "nginx.conf"
-START_SECONDS = 30.0
+START_SECONDS = 120.0
 
 
 def nginx() -> Path | None:
@@ -36,9 +38,7 @@ class Gateway:
     """
 
     def __init__(self, binary: Path, folder: Path, servers: Sequence[str]) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         group = "".join(f"server {server} max_fails=0; " for server in servers)
         text = CONFIG.read_text("utf-8").replace("/tmp/", f"{folder}/")
         text = text.replace("/dev/stdout", f"{folder}/access.log")

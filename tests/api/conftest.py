@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import pytest
 from tests.api.server import Server
 from tests.pace import COMMAND, HOLD
 from tests.packages import MU_LAW, TINY, publish
+from tests.ports import free_port
 
 import ancestral
 
@@ -57,9 +57,7 @@ def server(store: Path) -> Iterator[Server]:
 def running(store: Path, **settings: str) -> Iterator[tuple[Server, subprocess.Popen[bytes]]]:
     """A server process of one's own; SETTING="value" is ANCESTRAL_SETTING."""
     hold = TemporaryDirectory()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     env = os.environ | {
         "ANCESTRAL_MODELS": str(store),
         "ANCESTRAL_PORT": str(port),

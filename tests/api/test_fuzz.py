@@ -52,8 +52,8 @@ HEADERS = st.fixed_dictionaries(
         "idempotency-key": st.text("ab", max_size=3),
     },
 )
-few = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-many = settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+few = settings(max_examples=25, suppress_health_check=list(HealthCheck))
+many = settings(max_examples=500, suppress_health_check=list(HealthCheck))
 WAIT = httpx.Timeout(240)  # a busy machine's; beyond it is a hang
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import httpx
 import pytest
 from tests.api.server import Server, receive, send
 from tests.packages import publish
+from tests.ports import free_port
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection
 
@@ -55,9 +55,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
         "admin": create(path, "admin", admin=True)[1],
         "gone": create(path, "gone")[1],
     }
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "ancestral.cli.main", "serve", "--port", str(port)]
     command += ["--models", str(folder / "store"), "--keys", str(path), "--log-format", "json"]
     command += ["--cors-origins", "https://page.example", "--host", "0.0.0.0"]

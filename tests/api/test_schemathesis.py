@@ -44,7 +44,6 @@ def named(case: schemathesis.Case) -> None:
 def keeps_its_word(server: Server, examples: int, operation: Any) -> None:
     @settings(
         max_examples=examples,
-        deadline=None,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
         database=None,

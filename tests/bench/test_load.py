@@ -24,11 +24,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_streams_and_scores_are_counted(server: Server) -> None:
     url = str(server.client.base_url).rstrip("/")
-    before = server.metric("ancestral_sites_generated_total")
-    load = asyncio.run(
-        drive_server(url, "tiny-wavenet", streams=3, scorers=2, seconds=4.0, sites=20)
-    )
-    assert not load.errors
+    for seconds in (2.0, 10.0, 60.0):  # until it is enough, on a busy machine
+        before = server.metric("ancestral_sites_generated_total")
+        load = asyncio.run(
+            drive_server(url, "tiny-wavenet", streams=3, scorers=2, seconds=seconds, sites=20)
+        )
+        assert not load.errors
+        if load.scores and load.finished >= 3 and load.steady_sites:
+            break
     assert load.scores > 0
     assert load.finished >= 3
     assert len(load.first) >= load.finished

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
+import functools
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,21 +11,21 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.cli.conftest import Run
+from tests.ports import free_port
 
-START_SECONDS = 90.0  # importing torch and compiling two small packages on a busy machine
+START_SECONDS = 400.0  # importing torch and compiling two small packages on a busy machine
 
 
-def test_serve_answers_and_stops(small_store: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+def test_serve_answers_and_stops(small_store: Path, tmp_path: Path) -> None:
+    port = free_port()
     command = [sys.executable, "-m", "ancestral.cli.main"]
-    process = subprocess.Popen(
-        [*command, "serve", "--models", str(small_store), "--port", str(port), "--slots", "3"],
-        env={**os.environ, "ANCESTRAL_LOG_FORMAT": "json"},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    path = tmp_path / "log"  # a pipe that nobody reads meanwhile would fill up
+    with path.open("w") as lines:
+        process = subprocess.Popen(
+            [*command, "serve", "--models", str(small_store), "--port", str(port), "--slots", "3"],
+            env={**os.environ, "ANCESTRAL_LOG_FORMAT": "json"},
+            stderr=lines,
+        )
     try:
         url = f"http://127.0.0.1:{port}"
         deadline = time.monotonic() + START_SECONDS
@@ -33,19 +33,23 @@ def test_serve_answers_and_stops(small_store: Path) -> None:
             assert time.monotonic() < deadline, "not ready in time"
             assert process.poll() is None
             time.sleep(0.2)
-        names = [model["name"] for model in httpx.get(f"{url}/models").json()["models"]]
+        names = [model["name"] for model in get(f"{url}/models").json()["models"]]
         assert names == ["tiny-pixelcnn", "tiny-wavenet", "tiny-wavernn"]
-        assert httpx.get(f"{url}/models/tiny-wavenet").json()["slots_total"] == 3
+        assert get(f"{url}/models/tiny-wavenet").json()["slots_total"] == 3
     finally:
         process.send_signal(signal.SIGINT)
-        _, log = process.communicate(timeout=40)
+        process.wait(120)
+    log = path.read_text()
     assert '"path": "/models"' in log
     assert "Traceback" not in log
 
 
+get = functools.partial(httpx.get, timeout=60)
+
+
 def _ready(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/health/ready").status_code == 200
+        return get(f"{url}/health/ready").status_code == 200
     except httpx.TransportError:
         return False
 

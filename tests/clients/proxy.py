@@ -17,6 +17,7 @@ class Proxy:
         self.target = target
         self.away = False  # whether new connections are dropped at once
         self.made = 0  # connections so far
+        self.cuts: list[int] = []  # bytes of an answer that end its connection, one after the other
         self._open: set[socket.socket] = set()
         proxy = self
 
@@ -53,17 +54,34 @@ class Proxy:
         with socket.create_connection((where.hostname, where.port)) as upstream:
             both = {client, upstream}
             self._open |= both
-            back = threading.Thread(target=_copy, args=(upstream, client), daemon=True)
+            back = threading.Thread(target=self._answer, args=(upstream, client), daemon=True)
             back.start()
             _copy(client, upstream)
             back.join()
             self._open -= both
+
+    def _answer(self, upstream: socket.socket, client: socket.socket) -> None:
+        """Relay what the server says, up to the next of the cuts."""
+        sent = 0
+        with contextlib.suppress(OSError):
+            while data := upstream.recv(65536):
+                left = self.cuts[0] - sent if self.cuts else len(data)
+                client.sendall(data[:left])
+                sent += len(data)
+                if left < len(data):
+                    del self.cuts[0]
+                    break
+        _end(client, upstream)
 
 
 def _copy(source: socket.socket, sink: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(65536):
             sink.sendall(data)
-    for end in (source, sink):
+    _end(source, sink)
+
+
+def _end(*both: socket.socket) -> None:
+    for end in both:
         with contextlib.suppress(OSError):
             end.shutdown(socket.SHUT_RDWR)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from tests.api.conftest import running
 from tests.api.server import Server
+from tests.clients.conftest import ENDLESS
 from tests.clients.proxy import Proxy
 
 from ancestral_client import (
@@ -77,14 +78,11 @@ def test_pcm(server: Server, client: Client) -> None:
 
 def test_resumes_where_it_was(server: Server, proxy: Proxy) -> None:
     long = {**LONG, "sites": 200_000}
+    proxy.cuts = [30_000, 20_000]  # bytes, of some 200,000
     with Client(proxy.url) as client:
         stream = client.stream(**long)
-        sites = []
-        for number, chunk in enumerate(stream):
-            sites.append((chunk.first_site, chunk.first_site + chunk.count))
-            if number in (1, 3):
-                proxy.drop()
-        assert stream.connections >= 2
+        sites = [(chunk.first_site, chunk.first_site + chunk.count) for chunk in stream]
+        assert stream.connections >= 3
     ends = [end for _, end in sites]
     assert [first for first, _ in sites] == [0, *ends[:-1]]
     np.testing.assert_array_equal([stream.item(0)], drawn(server, **long))
@@ -103,7 +101,7 @@ def test_gives_up_when_patience_ends(proxy: Proxy) -> None:
 
 
 def test_leaving_the_loop_cancels(server: Server, client: Client) -> None:
-    stream = client.stream(**{**LONG, "sites": 200_000})
+    stream = client.stream(**{**LONG, "sites": ENDLESS})
     for _ in stream:
         break
     assert client.wait(stream.job).state == "canceled"
@@ -111,7 +109,7 @@ def test_leaving_the_loop_cancels(server: Server, client: Client) -> None:
         list(stream)
 
     def fails() -> str:
-        stream = client.stream(**{**LONG, "sites": 200_000})
+        stream = client.stream(**{**LONG, "sites": ENDLESS})
         with contextlib.suppress(ZeroDivisionError):
             for _ in stream:
                 raise ZeroDivisionError
@@ -123,13 +121,13 @@ def test_leaving_the_loop_cancels(server: Server, client: Client) -> None:
 def test_leaving_the_loop_cancels_in_asyncio(server: Server) -> None:
     async def run() -> None:
         async with AsyncClient(server.url) as client:
-            stream = client.stream(**{**LONG, "sites": 200_000})
+            stream = client.stream(**{**LONG, "sites": ENDLESS})
             async for _ in stream:
                 break
             job = await client.wait(stream.job)
             assert job.state == "canceled"
 
-            async with client.stream(**{**LONG, "sites": 200_000}) as inside:
+            async with client.stream(**{**LONG, "sites": ENDLESS}) as inside:
                 async for chunk in inside:
                     assert chunk.first_site == 0
                     break
@@ -146,7 +144,7 @@ def test_leaving_the_loop_cancels_in_asyncio(server: Server) -> None:
 
 def test_closing_the_client_cancels(server: Server, client: Client) -> None:
     other = Client(server.url)
-    stream = other.stream(**{**LONG, "sites": 200_000})
+    stream = other.stream(**{**LONG, "sites": ENDLESS})
     chunks = iter(stream)
     next(chunks)
     other.close()
@@ -164,7 +162,7 @@ def test_refusals(client: Client) -> None:
 
 
 def test_canceled_by_another(server: Server, client: Client) -> None:
-    stream = client.stream(**{**LONG, "sites": 200_000})
+    stream = client.stream(**{**LONG, "sites": ENDLESS})
     chunks = iter(stream)
     next(chunks)
     server.client.delete(f"/jobs/{stream.job}")
@@ -175,7 +173,7 @@ def test_canceled_by_another(server: Server, client: Client) -> None:
 @pytest.mark.slow
 def test_a_server_that_forgot_draws_the_same(store: Path) -> None:
     with running(store) as (first, process), Proxy(first.url) as proxy, Client(proxy.url) as client:
-        stream = client.stream(**{**LONG, "sites": 4000})
+        stream = client.stream(**{**LONG, "sites": 2_000_000})
         chunks = iter(stream)
         next(chunks)
         process.kill()
@@ -185,7 +183,7 @@ def test_a_server_that_forgot_draws_the_same(store: Path) -> None:
             proxy.drop()
             list(chunks)
             np.testing.assert_array_equal(
-                [stream.item(0)], drawn(second, **{**LONG, "sites": 4000})
+                [stream.item(0)], drawn(second, **{**LONG, "sites": 2_000_000})
             )
         process.returncode = 0
 

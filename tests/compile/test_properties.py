@@ -17,7 +17,6 @@ from ancestral.runtimes.derive import derive
 # shrinking costs minutes: every example captures and compiles a network
 SEARCH = settings(
     max_examples=25,
-    deadline=None,
     derandomize=True,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow],

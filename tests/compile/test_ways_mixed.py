@@ -61,7 +61,7 @@ BLOCKS: list[Block] = [
 ]  # fmt: skip
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(st.lists(st.sampled_from(BLOCKS), min_size=2, max_size=4))
 def test_any_sequence_of_blocks_samples_as_the_naive_loop_does(blocks: list[Block]) -> None:
     def forward(m: Function, x: Tensor) -> Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.server
 import json
 import shutil
-import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.packages import publish
+from tests.ports import free_port
 
 from ancestral.access import create
 from ancestral.broker import ModelReport, WorkerReport
@@ -27,6 +27,13 @@ from ancestral.doctor.machine import device, numbers, runtimes, versions
 from ancestral.doctor.places import cache, port
 from ancestral.doctor.store import store
 from ancestral.settings import RUNTIMES, Settings
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may take longer to answer than somebody at a terminal waits."""
+    for module in ("places", "broker"):
+        monkeypatch.setattr(f"ancestral.doctor.{module}.PATIENCE", 60.0)
 
 
 def states(findings: Iterator[Finding]) -> dict[str, str]:
@@ -101,9 +108,7 @@ class Readiness(http.server.BaseHTTPRequestHandler):
 
 
 def test_the_port() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        number = free.getsockname()[1]
+    number = free_port()
     assert states(port(Settings(port=number))) == {f"127.0.0.1:{number}": "ok"}
     server = http.server.HTTPServer(("127.0.0.1", number), Readiness)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from PIL import Image
 from tests.guide.walk import ROOT, Walk
-from tests.page.conftest import browser
+from tests.page.conftest import browser, new_context
 
 __all__ = ["browser"]
 pytestmark = pytest.mark.slow
@@ -50,12 +50,13 @@ def test_your_model(tmp_path: Path) -> None:
 def test_speech(tmp_path: Path, browser: Any) -> None:
     with Walk(TUTORIALS / "speech.md", tmp_path) as walk:
         walk.run()
-        page = browser.new_page()
+        context = new_context(browser)
+        page = context.new_page()
         page.goto(f"http://127.0.0.1:{walk.ports[9000]}/speak.html")
         page.get_by_role("button", name="Say it").click()
         state = page.get_by_role("status")
-        state.get_by_text("spoken").wait_for(timeout=60_000)
-        page.close()
+        state.get_by_text("spoken").wait_for()
+        context.close()
     spoken, rate = soundfile.read(tmp_path / "seven.wav")
     assert (rate, len(spoken)) == (8000, 4800)
     again, _ = soundfile.read(tmp_path / "again.wav")

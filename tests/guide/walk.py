@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,10 +13,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.ports import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r'^```(\w+)(?: title="(.+?)")?\n(.*?)^```', re.MULTILINE | re.DOTALL)
 SERVERS = ("ancestral serve", "python -m http.server")
-READY_SECONDS = 180
+READY_SECONDS = 300
 PORTS = (8000, 9000)  # as the pages have them; here they are free ones
 
 
@@ -27,7 +28,7 @@ class Walk:
     def __init__(self, page: Path, folder: Path) -> None:
         self.blocks = BLOCK.findall(page.read_text(encoding="utf-8"))
         self.folder = folder
-        self.ports = {port: _free_port() for port in PORTS}
+        self.ports = {port: free_port() for port in PORTS}
         self._servers: list[subprocess.Popen[bytes]] = []
         paths = [str(Path(sys.executable).parent), os.environ["PATH"]]
         python = [str(ROOT / "server"), str(ROOT / "clients/python"), str(folder)]
@@ -112,10 +113,3 @@ class Walk:
                 os.killpg(server.pid, signal.SIGKILL)
                 server.wait(10)
         self._servers.clear()
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port

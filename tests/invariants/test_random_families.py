@@ -15,7 +15,6 @@ from ancestral.engine.verify import verify
 
 SEARCH = settings(
     max_examples=2,
-    deadline=None,
     derandomize=True,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

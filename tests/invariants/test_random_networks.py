@@ -15,7 +15,6 @@ from ancestral.engine.verify import verify
 
 SEARCH = settings(
     max_examples=8,
-    deadline=None,
     derandomize=True,
     phases=[
         Phase.explicit,

@@ -71,7 +71,7 @@ def test_frequencies_after_cuts(top_k: int | None, top_p: float | None) -> None:
     assert_frequencies(codes[:, 0], plain_cut(logits / 1.5, top_k, top_p))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(st.floats(-6, 6).map(lambda x: round(x, 1)), min_size=2, max_size=9),
     st.none() | st.integers(1, 10),

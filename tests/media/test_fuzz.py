@@ -88,26 +88,26 @@ def test_a_sound_that_resampling_would_blow_up() -> None:
         decode(buffer.getvalue(), None, DataSpec("audio", (), 256, 48_000), MuLaw(), fit=True)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(broken_bytes(FILES), KINDS, st.booleans())
 def test_broken_files(body: bytes, kind: str | None, fit: bool) -> None:
     read(body, kind, fit)
 
 
 @pytest.mark.slow
-@settings(max_examples=5000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5000, suppress_health_check=list(HealthCheck))
 @given(broken_bytes(FILES), KINDS, st.booleans())
 def test_many_broken_files(body: bytes, kind: str | None, fit: bool) -> None:
     read(body, kind, fit)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=80), KINDS)
 def test_any_bytes(body: bytes, kind: str | None) -> None:
     read(body, kind, True)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(JSON)
 def test_any_json(document: object) -> None:
     import json

@@ -27,7 +27,7 @@ def test_the_file_is_what_the_standard_says() -> None:
     assert body == header + b"".join(tracks)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.integers(1, 4).flatmap(
         lambda voices: st.tuples(

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,21 @@ def test_the_page_on_notebooks_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.importorskip(name, reason=f"{name} is not installed")
     from nbclient import NotebookClient
     from nbformat import v4
+    from traitlets.config import Config
 
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "server"))
     monkeypatch.setenv("ANCESTRAL_RUNTIME", "reference")
     snippets = SNIPPET.findall((ROOT / "docs/notebook.md").read_text(encoding="utf-8"))
     cells = [v4.new_code_cell(source) for source in (*snippets, *MORE)]
-    NotebookClient(v4.new_notebook(cells=cells), timeout=600, kernel_name="python3").execute()
+    with tempfile.TemporaryDirectory() as folder:  # sockets in files: no port is taken meanwhile
+        kernel = {"transport": "ipc", "ip": f"{folder}/kernel"}
+        NotebookClient(
+            v4.new_notebook(cells=cells),
+            timeout=600,
+            startup_timeout=300,
+            kernel_name="python3",
+            config=Config({"KernelManager": kernel}),
+        ).execute()
     *shown, printed = cells
     sampled, plotted, card, score, sound = map(_shown, shown)
 

@@ -19,6 +19,13 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 SLOW = {**TINY["tiny-wavenet"]["data"], "length": {"default": 100, "maximum": 2000}}
 ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage"]
 
+PATIENCE_MS = 120_000  # that a machine with other work may take for one step
+LONGEST = 50_000_000  # sites of a sound, a minute's at least: tests end its job, not chance
+
+DRAWN = """(sites) => {
+    const { textContent } = document.getElementById("sites");
+    return Number(textContent.replaceAll(",", "")) >= sites;
+}"""
 SAVE_DATA = "Object.defineProperty(navigator, 'connection', { value: { saveData: true } });"
 
 
@@ -36,7 +43,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "levels": 16,
         "codec": MU_LAW,
         "sample_rate": 8000,
-        "length": {"default": 2000, "maximum": 2_000_000},
+        "length": {"default": 2000, "maximum": LONGEST},
     }
     publish(root, "tiny-wavenet", name="tiny-speech", data=sound)
     many = {**LABEL, "classes": 40, "prior": None}
@@ -58,9 +65,16 @@ def browser() -> Iterator[Any]:
     if path is None:
         pytest.skip("no Chromium is installed")
     with playwright.sync_playwright() as driver:
-        found = driver.chromium.launch(executable_path=path, args=ARGUMENTS)
+        found = driver.chromium.launch(executable_path=path, args=ARGUMENTS, timeout=PATIENCE_MS)
         yield found
         found.close()
+
+
+def new_context(browser: Any, **options: Any) -> Any:
+    """A browser's window of its own, as patient as tests are."""
+    context = browser.new_context(**options)
+    context.set_default_timeout(PATIENCE_MS)
+    return context
 
 
 class Tab:
@@ -75,7 +89,7 @@ class Tab:
         script: str = "",
         **context: Any,
     ) -> None:
-        self.context = browser.new_context(**context)
+        self.context = new_context(browser, **context)
         self.context.add_init_script(script)
         if frugal:  # no live samples beside those of the test
             self.context.add_init_script(SAVE_DATA)
@@ -85,7 +99,12 @@ class Tab:
         self.page.on("console", self._heard)
         self.page.goto(f"{server.url}/#{model}")
         self.page.wait_for_selector(f'#models input[value="{model}"]:checked', state="attached")
+        self.settled()
+
+    def settled(self) -> None:
+        """Wait until the page has shown what it knows of its model: nothing moves any more."""
         self.page.wait_for_selector("#play:enabled")
+        self.page.wait_for_selector("#about:not([hidden])", state="attached")
 
     def _heard(self, message: Any) -> None:
         # A problem document of a request is shown on the page; the console repeats its status.
@@ -93,13 +112,26 @@ class Tab:
             self.complaints.append(message.text)
 
     def sample(self) -> None:
-        """Press Sample and wait for the end."""
+        """Press Sample and wait for the end; files of the form have to be read before."""
+        self.page.wait_for_selector("#controls:valid")
         self.page.get_by_role("button", name="Sample", exact=True).click()
         self.ended()
 
+    def long_job(self, sites: int = 1) -> None:
+        """Begin a job that goes on until it is ended, and wait for so many sites of it."""
+        length = self.page.get_by_role("slider", name="Length")
+        length.focus()
+        length.press("End")
+        self.page.get_by_role("button", name="Sample", exact=True).click()
+        self.page.wait_for_function(DRAWN, arg=sites)
+
     def ended(self) -> None:
         """Wait until no job runs."""
-        self.page.wait_for_selector('#play[data-running="false"]', timeout=60_000)
+        self.page.wait_for_selector('#play[data-running="false"]')
+
+    def scored(self) -> None:
+        """Wait for the score that was asked for; one of before may be shown until then."""
+        self.page.wait_for_selector('#score[aria-busy="false"] #result:not([hidden])')
 
     def text(self, selector: str) -> str:
         return str(self.page.locator(selector).inner_text())

@@ -27,4 +27,4 @@ def wav(samples: np.ndarray, rate: int) -> dict[str, Any]:
 def scored(tab: Any, item: Any) -> None:
     """Scores a file through the file chooser's input and waits for the result."""
     tab.page.set_input_files("#file", item)
-    tab.page.wait_for_selector("#result:not([hidden])")
+    tab.scored()

@@ -22,6 +22,6 @@ def run(script: str, folder: Path) -> None:
     (folder / "package.json").write_text('{"type": "module"}')
     (folder / "script.js").write_text('import assert from "node:assert/strict";\n' + script)
     done = subprocess.run(
-        [node, "script.js"], cwd=folder, capture_output=True, text=True, timeout=60, check=False
+        [node, "script.js"], cwd=folder, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr

@@ -41,7 +41,7 @@ def test_nothing_is_in_the_way_of_anybody(
     page.on("request", lambda request: requested.append(request.url))
     page.on("response", lambda answer: failed.extend([answer.url] * (answer.status >= 400)))
     page.reload()
-    page.wait_for_selector("#play:enabled")
+    opened.settled()
     scored(opened, png(np.zeros((4, 3, 3), dtype=np.uint8)))
     page.get_by_role("button", name="Hide a part and complete it").click()
     opened.sample()

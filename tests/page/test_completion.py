@@ -75,7 +75,6 @@ def test_a_picture_is_drawn_by_hand(tab: Open) -> None:
     page = opened.page
     page.get_by_role("button", name="Give a part of the picture").click()
     page.get_by_label("ink", exact=True).check(force=True)
-    box = page.locator("#easel-canvas").bounding_box()
     page.locator("#easel-canvas").scroll_into_view_if_needed()
     box = page.locator("#easel-canvas").bounding_box()
     page.mouse.move(box["x"] + box["width"] / 8, box["y"] + box["height"] / 8)
@@ -110,7 +109,7 @@ def test_several_files_are_ranked(tab: Open, store: Path) -> None:
     assert "note.txt" in rows.nth(9).inner_text()
 
     page.get_by_role("button", name=f"{order[4]}.png").click()
-    page.wait_for_selector("#result:not([hidden])")
+    opened.scored()
     assert opened.text("#score-bits") == f"{scores[order[4]].bits_per_dim:.3f}"
     told = page.locator("#histogram .bins").get_attribute("aria-label")
     assert told.startswith("Held-out items from")
@@ -130,7 +129,7 @@ def test_a_recording_says_what_is_to_be_spoken(tab: Open, store: Path) -> None:
     assert opened.text("#bits") == f"{expected.bits_per_dim[0]:.3f}"
     assert opened.text("#sites") == str(len(expected.items[0]))
     page.get_by_role("button", name="Score sample 1").click()
-    page.wait_for_selector("#result:not([hidden])")
+    opened.scored()
     assert opened.text("#score-bits") == opened.text("#bits")
     assert "mel" in opened.text("#score-notes")
 
@@ -146,12 +145,21 @@ def test_a_recording_dropped_on_its_field_is_not_scored(tab: Open, tmp_path: Pat
         "y": box["y"] + box["height"] / 2,
         "data": {"items": [], "files": [str(tmp_path / "a.wav")], "dragOperationsMask": 1},
     }
+    page.evaluate(
+        """() => {
+            window.met = [];
+            for (const step of ["dragover", "drop"]) addEventListener(step, () => met.push(step));
+        }"""
+    )
     browser = page.context.new_cdp_session(page)
     for step in ("dragEnter", "dragOver"):
         browser.send("Input.dispatchDragEvent", {"type": step, **dragged})
+    page.wait_for_function("met.includes('dragover')")  # by the page's own listeners before
     assert page.locator("#veil").is_hidden()
     browser.send("Input.dispatchDragEvent", {"type": "drop", **dragged})
     page.wait_for_function("field => field.files.length === 1", arg=field.element_handle())
+    page.wait_for_function("met.includes('drop')")
+    assert page.locator("#score").get_attribute("aria-busy") == "false"  # nothing was asked
     assert page.locator("#result").is_hidden()
 
 

@@ -9,6 +9,7 @@ import pytest
 from tests.api.conftest import running
 from tests.api.server import Server
 from tests.packages import publish
+from tests.page.conftest import new_context
 
 from ancestral.access import create
 
@@ -27,7 +28,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, 
 
 def test_the_key_is_asked_for_and_kept(browser: Any, guarded: tuple[Server, str]) -> None:
     server, key = guarded
-    context = browser.new_context()
+    context = new_context(browser)
     page = context.new_page()
     breaches: list[str] = []
     page.on("pageerror", lambda error: breaches.append(str(error)))
@@ -46,7 +47,7 @@ def test_the_key_is_asked_for_and_kept(browser: Any, guarded: tuple[Server, str]
     page.get_by_role("button", name="Sample", exact=True).click()
     page.wait_for_selector('#bits:text-matches("^[0-9.]+$")')
     page.get_by_role("button", name="Score sample 1").click()
-    page.wait_for_selector("#result:not([hidden])")
+    page.wait_for_selector('#score[aria-busy="false"] #result:not([hidden])')
 
     page.reload()
     page.wait_for_selector("#play:enabled")
@@ -58,7 +59,7 @@ def test_the_key_is_asked_for_and_kept(browser: Any, guarded: tuple[Server, str]
 def test_sockets_are_opened_with_a_token(browser: Any, guarded: tuple[Server, str]) -> None:
     """The key itself is sent in a header only, never in a handshake that a proxy might log."""
     server, key = guarded
-    context = browser.new_context()
+    context = new_context(browser)
     page = context.new_page()
     page.add_init_script(
         """window.protocols = [];

@@ -48,7 +48,7 @@ def test_a_text_of_ones_own_is_scored_by_character(tab: Open, store: Path) -> No
     page = opened.page
     page.get_by_label("Your text").fill("ab é\n[a")
     page.get_by_role("button", name="Score this text").click()
-    page.wait_for_selector("#result:not([hidden])")
+    opened.scored()
     model = ancestral.load("tiny-char-rnn", root=store)
     codes = model.manifest.data.media_codec.encode("ab é\n[a")
     (score,) = model.log_prob([codes])
@@ -64,8 +64,7 @@ def test_a_text_of_ones_own_is_scored_by_character(tab: Open, store: Path) -> No
 
     note = {"name": "a.txt", "mimeType": "text/plain", "buffer": b"b\r\na"}
     scored(opened, note)
-    page.get_by_text("↵").wait_for()
-    page.wait_for_function("() => document.querySelector('.tinted').textContent === 'b↵\\na'")
+    assert tinted.text_content() == "b↵\na"
     page.get_by_role("button", name="Continue from this").click()
     assert page.get_by_label("Begin with").input_value() == "b\na"
 
@@ -79,7 +78,7 @@ def test_music_is_rolled_heard_and_saved(tab: Open, store: Path) -> None:
     page = opened.page
     page.get_by_label("Seed").fill("3")
     opened.sample()
-    page.wait_for_selector('#stage[data-sound="ended"]', timeout=20_000)
+    page.wait_for_selector('#stage[data-sound="ended"]')
     model = ancestral.load("tiny-chorales", root=store)
     expected = model.sample(1, seed=3)
     codec = model.manifest.data.media_codec
@@ -92,7 +91,7 @@ def test_music_is_rolled_heard_and_saved(tab: Open, store: Path) -> None:
     assert len(np.unique(roll.reshape(-1, 4), axis=0)) >= 4  # two voices on a grid
 
     page.get_by_role("button", name="Score sample 1").click()
-    page.wait_for_selector("#result:not([hidden])")
+    opened.scored()
     assert opened.text("#score-bits") == opened.text("#bits")
     scored(opened, {"name": "mine.mid", "mimeType": "", "buffer": body})
     assert opened.text("#score-bits") == opened.text("#bits")
@@ -116,7 +115,7 @@ def test_a_vector_shows_its_numbers(tab: Open, store: Path) -> None:
     values = page.locator("#stage .row-value").all_inner_texts()
     assert [int(value) for value in values] == np.asarray(expected.items[1]).tolist()
     page.get_by_role("button", name="Score sample 2").click()
-    page.wait_for_selector("#result:not([hidden])")
+    opened.scored()
     assert opened.text("#score-bits") == f"{expected.bits_per_dim[1]:.3f}"
     bits = page.locator("#figures .row-value").all_inner_texts()
     total = sum(float(each.removesuffix(" bits").replace("−", "-")) for each in bits)

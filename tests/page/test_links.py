@@ -34,7 +34,7 @@ def follow(opened: Any, address: str) -> None:
     """Open a link as someone who has it from elsewhere."""
     opened.page.goto("about:blank")
     opened.page.goto(address)
-    opened.page.wait_for_selector("#play:enabled")
+    opened.settled()
 
 
 def test_a_link_makes_the_sample_again(tab: Open, store: Path) -> None:
@@ -54,9 +54,7 @@ def test_a_link_makes_the_sample_again(tab: Open, store: Path) -> None:
     np.testing.assert_array_equal(sheet[scale // 2 :: scale, scale // 2 :: scale], tiles)
 
     address = page.url
-    page.goto("about:blank")
-    page.goto(address)
-    page.wait_for_selector("#play:enabled")
+    follow(opened, address)
     opened.sample()
     assert page.url == address
     np.testing.assert_array_equal(opened.pixels("#stage canvas"), first)
@@ -136,11 +134,11 @@ def test_a_link_to_a_model_of_another_server(tab: Open, server: Server) -> None:
     opened.page.goto("about:blank")
     opened.page.goto(f"{server.url}/#elsewhere?seed=3&count=2")
     opened.page.get_by_text("a sample of elsewhere, which this server does not have").wait_for()
-    opened.page.wait_for_selector("#play:enabled")
+    opened.settled()
     assert opened.page.get_by_label("Seed").input_value() == ""
     opened.page.get_by_label("tiny-gpt").check(force=True)
     opened.page.get_by_role("link", name="Skip to sampling").press("Enter")
-    assert opened.page.evaluate("document.activeElement.id") == "sample"
+    opened.page.wait_for_function("document.activeElement.id === 'sample'")
     assert opened.page.get_by_label("tiny-gpt").is_checked()
 
 

@@ -24,8 +24,8 @@ def test_every_model_of_the_store_has_a_card(tab: Open, store: Path) -> None:
     opened.page.get_by_label("Find a model").fill("gated colour")
     assert opened.page.locator(".card:visible").all_inner_texts()[0].startswith("tiny-colour")
     assert opened.page.locator(".card:visible").count() == 1
-    opened.page.wait_for_selector("#about:not([hidden])")
     assert "derived step program" in opened.text("#about")
+    opened.page.wait_for_selector('#health[data-state="ready"]')
     assert opened.text("#health-text") == "ready"
     opened.page.get_by_role("button", name="ready").click()
     told = opened.page.locator("#fleet dl")
@@ -34,7 +34,7 @@ def test_every_model_of_the_store_has_a_card(tab: Open, store: Path) -> None:
     assert "Jobs waiting" in told.inner_text()
     assert opened.page.locator(".crew meter").count() == 1
     opened.page.keyboard.press("Escape")
-    assert opened.page.locator("#fleet").is_hidden()
+    opened.page.locator("#fleet").wait_for(state="hidden")
 
 
 def test_the_keyboard_does_it_all(tab: Open) -> None:
@@ -54,7 +54,7 @@ def test_the_keyboard_does_it_all(tab: Open) -> None:
     page.get_by_role("button", name="Sample 1").wait_for()
     page.locator(".tile:enabled").focus()
     page.keyboard.press("Enter")
-    page.wait_for_selector("#result:not([hidden])")
+    opened.scored()
 
 
 def test_a_problem_of_the_stream_is_shown(tab: Open) -> None:

@@ -34,7 +34,7 @@ def test_a_sound_is_heard(browser: Any, server: Server, store: Path) -> None:
     page = opened.page
     page.get_by_label("Seed").fill("3")
     opened.sample()
-    page.wait_for_selector('#stage[data-sound="ended"]', timeout=20_000)
+    page.wait_for_selector('#stage[data-sound="ended"]')
     page.get_by_role("button", name="Copy link").click()
     page.get_by_role("button", name="It is in the address bar").wait_for()
     assert "seed=3" in page.url
@@ -42,7 +42,7 @@ def test_a_sound_is_heard(browser: Any, server: Server, store: Path) -> None:
     page.evaluate("window.blocks = []")
     page.get_by_role("button", name="Play sample 1").click()
     page.wait_for_function("() => window.blocks.flatMap((block) => block[1]).length >= 2000")
-    page.wait_for_selector('#stage[data-sound="ended"]', timeout=20_000)
+    page.wait_for_selector('#stage[data-sound="ended"]')
     blocks = page.evaluate("window.blocks")
     opened.context.close()
     assert opened.complaints == []

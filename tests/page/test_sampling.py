@@ -79,7 +79,7 @@ def test_every_label_has_a_choice_of_its_own(tab: Open, store: Path) -> None:
     for item, canvas in enumerate(opened.pixels("#stage canvas")):
         np.testing.assert_array_equal(canvas[:, :, 0] // 85, np.asarray(expected.items[item])[0])
     opened.page.get_by_role("button", name="Sample 2").click()
-    opened.page.wait_for_selector("#result:not([hidden])")
+    opened.scored()
     assert "label 1, voice 1" in opened.text("#score-notes")
     assert opened.page.locator("#known select").count() == 2
 
@@ -98,7 +98,7 @@ def test_a_sound_is_drawn_heard_and_scored(tab: Open, store: Path) -> None:
     )
     opened.page.get_by_label("Seed").fill("3")
     opened.sample()
-    opened.page.wait_for_selector('#stage[data-sound="ended"]', timeout=20_000)
+    opened.page.wait_for_selector('#stage[data-sound="ended"]')
     model = ancestral.load("tiny-speech", root=store)
     expected = model.sample(1, seed=3, condition={"label": 0}).items[0]
     codec = model.manifest.data.media_codec
@@ -113,35 +113,33 @@ def test_a_sound_is_drawn_heard_and_scored(tab: Open, store: Path) -> None:
         assert (file.getframerate(), file.getnframes()) == (8000, 2000)
 
     opened.page.get_by_role("button", name="Score sample 1").click()
-    opened.page.wait_for_selector("#result:not([hidden])")
+    opened.scored()
     assert opened.text("#score-bits") == opened.text("#bits")
-    # a quarter of a second may pass between two looks of this test, so the page looks for itself
-    opened.page.evaluate(
-        """() => {
-            window.played = false;
-            const stage = document.getElementById("stage");
-            const look = () => {
-                const head = stage.querySelector(".head");
-                const playing = stage.dataset.sound === "playing";
-                if (playing && head?.checkVisibility()) window.played = true;
-                requestAnimationFrame(look);
-            };
-            look();
-        }"""
-    )
-    opened.page.get_by_role("button", name="Play sample 1").click()
-    opened.page.wait_for_function("() => window.played", timeout=20_000)
+
+
+def test_what_was_drawn_until_a_stop_is_played(tab: Open) -> None:
+    """Half a minute at least: no frame of the page comes too late to show the playhead."""
+    opened = tab("tiny-speech")
+    page = opened.page
+    opened.long_job(sites=240_000)
+    page.keyboard.press("Escape")
+    opened.ended()
+    page.get_by_role("button", name="Play sample 1").click()
+    page.wait_for_selector('#stage[data-sound="playing"] .head')
+    page.get_by_role("button", name="Play sample 1").click()  # it says Stop now
+    page.wait_for_selector('#stage[data-sound="idle"]')
+    assert page.locator("#stage .head").is_hidden()
 
 
 def test_sounds_too_slow_for_browsers_and_vectors(tab: Open, store: Path) -> None:
     opened = tab("tiny-wavenet")  # 1000 Hz
     opened.sample()
-    opened.page.wait_for_selector('#stage[data-sound="ended"]', timeout=20_000)
+    opened.page.wait_for_selector('#stage[data-sound="ended"]')
     opened.page.get_by_label("tiny-made").check(force=True)
     opened.page.get_by_label("Seed").fill("2")
     opened.sample()
     opened.page.get_by_role("button", name="Score sample 1").click()
-    opened.page.wait_for_selector("#result:not([hidden])")
+    opened.scored()
     expected = ancestral.load("tiny-made", root=store).sample(1, seed=2)
     assert opened.text("#score-bits") == f"{expected.bits_per_dim[0]:.3f}"
 
@@ -149,11 +147,7 @@ def test_sounds_too_slow_for_browsers_and_vectors(tab: Open, store: Path) -> Non
 @pytest.mark.parametrize("how", ["button", "escape", "another model"])
 def test_a_stopped_job_gives_its_slot_back(tab: Open, server: Server, how: str) -> None:
     opened = tab("tiny-speech")
-    length = opened.page.get_by_role("slider", name="Length")
-    length.focus()
-    length.press("End")
-    opened.page.get_by_role("button", name="Sample", exact=True).click()
-    opened.page.wait_for_selector('#sites:text-matches("[1-9]")')
+    opened.long_job()
     if how == "button":
         opened.page.get_by_role("button", name="Stop").first.click()
     elif how == "escape":

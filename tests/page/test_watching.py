@@ -7,26 +7,16 @@ from typing import Any
 
 import numpy as np
 from tests.api.server import Server
-from tests.page.conftest import Tab
 
 import ancestral
 
 Open = Any  # the `tab` fixture
 
 
-def long_job(opened: Tab) -> None:
-    """A job that goes on until it is ended."""
-    length = opened.page.get_by_role("slider", name="Length")
-    length.focus()
-    length.press("End")
-    opened.page.get_by_role("button", name="Sample", exact=True).click()
-    opened.page.wait_for_selector('#sites:text-matches("[1-9]")')
-
-
 def test_bits_are_told_on_the_way_and_a_job_is_held(tab: Open, server: Server) -> None:
     opened = tab("tiny-speech")
     page = opened.page
-    long_job(opened)
+    opened.long_job()
     page.wait_for_selector('#bits:text-matches("^[0-9.]+$")')
     page.get_by_role("button", name="Pause").click()
     page.wait_for_selector('#stage[data-paused="true"]')
@@ -46,7 +36,7 @@ def test_bits_are_told_on_the_way_and_a_job_is_held(tab: Open, server: Server) -
 
 def test_leaving_the_page_gives_the_slot_back(tab: Open, server: Server) -> None:
     opened = tab("tiny-speech")
-    long_job(opened)
+    opened.long_job()
     opened.page.goto("about:blank")
     server.standstill()
 
