@@ -45,7 +45,7 @@ def taken() -> Iterator[int]:
         ("score tiny-wavenet {p}/cut.png --map {p}/cut.png", "{p}/cut.png is no folder"),
         ("score ../tiny-wavenet {p}/cut.png", "'../tiny-wavenet' is not the name of a model"),
         ("score tiny-wavenet {p}/cut.png -c label", "--condition label: NAME=VALUE is expected"),
-        ("score tiny-wavenet {p}/cut.png -c label=x", "'x' is not a number"),
+        ("score tiny-wavenet {p}/cut.png -c label=[x", "'[x' is not JSON"),
         ("score tiny-wavenet {p}/cut.png -c mel={p}/no.npy", "{p}/no.npy: " + NOT_THERE),
         ("sample tiny-wavenet -o {p}/no/x.wav", "{p}/no/x.wav: there is no folder {p}/no"),
         ("sample tiny-wavenet -o {p}/x.png", "ends in json, npy, wav"),

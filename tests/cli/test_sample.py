@@ -10,6 +10,7 @@ import pytest
 import soundfile
 from PIL import Image
 from tests.cli.conftest import Run
+from tests.packages import LABEL, publish
 
 import ancestral
 from ancestral.engine.recordings import read_condition
@@ -52,6 +53,16 @@ def test_grids_labels_by_item_and_arrays(run: Run, small_store: Path, tmp_path: 
     assert items.shape == (3, 1, 5, 4)
     assert run("sample", "tiny-pixelcnn", "-o", tmp_path / "o.json", *options).status == 0
     assert json.loads((tmp_path / "o.json").read_text()) == items.tolist()
+
+
+def test_classes_by_their_names(run: Run, tmp_path: Path) -> None:
+    publish(tmp_path, "tiny-pixelcnn", conditions=[{**LABEL, "names": ["cat", "dog", "sea horse"]}])
+    options = ("--seed", 1, "--models", tmp_path, "--json")
+    named = run("sample", "tiny-pixelcnn", "-n", 3, "-c", "label=sea horse, cat,1",
+                "-o", tmp_path / "named.npy", *options)  # fmt: skip
+    assert named.status == 0, named.err
+    run("sample", "tiny-pixelcnn", "-n", 3, "-c", "label=2,0,1", "-o", tmp_path / "o.npy", *options)
+    assert (np.load(tmp_path / "named.npy") == np.load(tmp_path / "o.npy")).all()
 
 
 def test_sounds(run: Run, small_store: Path, tmp_path: Path) -> None:
@@ -141,7 +152,9 @@ def test_the_usual_file_name(
         (("tiny-pixelcnn",), "condition.label: is missing"),
         (("tiny-pixelcnn", "-c", "label=3"), "0 to 2 is expected"),
         (("tiny-pixelcnn", "-c", "label"), "NAME=VALUE is expected"),
-        (("tiny-pixelcnn", "-c", "label=x"), "'x' is not a number"),
+        (("tiny-pixelcnn", "-c", "label=x"), "0 to 2 is expected, not 'x'"),
+        (("tiny-pixelcnn", "-c", "label="), "0 to 2 is expected, not ''"),
+        (("tiny-wavernn", "-c", "mel=[[1"), "'[[1' is not JSON"),
         (("tiny-wavernn", "-c", "mel=nowhere.npy"), "nowhere.npy"),
         (("tiny-wavernn", "-c", "mel=3"), "numbers of shape [3, time] are expected"),
         (("tiny-wavenet", "--sites", 1000), "sites"),

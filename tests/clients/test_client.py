@@ -159,6 +159,8 @@ def test_a_bad_item_fails_alone(client: Client) -> None:
     with pytest.raises(Invalid) as refused:
         client.log_prob("tiny-pixelcnn", PIXELS, condition={"label": 5}, errors="return")
     assert refused.value.errors[0].field == "condition.label"
+    with pytest.raises(Invalid, match="0 to 2 is expected, not 'cat'"):  # a name, not a file
+        client.log_prob("tiny-pixelcnn", PIXELS, condition={"label": "cat"})
     with pytest.raises(TypeError):
         client.log_prob("tiny-made", [object()])
 

@@ -33,6 +33,21 @@ def test_one_for_all_or_one_for_each() -> None:
         tensors((LABEL,), {"label": [1, 2]}, 3)
 
 
+def test_a_class_has_a_number_and_may_have_a_name() -> None:
+    pet = ConditionSpec(name="pet", kind="label", classes=3, names=("cat", "dog", "sea horse"))
+    (one,) = tensors((pet,), {"pet": "dog"})
+    (each,) = tensors((pet,), {"pet": ["sea horse", 0, "cat"]}, 3)
+    assert one is not None
+    assert each is not None
+    assert one.tolist() == [1]
+    assert each.tolist() == [2, 0, 0]
+    expected = "cat, dog, sea horse, or an integer from 0 to 2 is expected, not 'horse'"
+    with pytest.raises(ConditionError, match=expected):
+        tensors((pet,), {"pet": "horse"})
+    with pytest.raises(ConditionError, match=r"condition\.label: an integer from 0 to 9"):
+        tensors((LABEL,), {"label": "dog"})
+
+
 def test_a_label_that_the_prior_is_certain_of_need_not_be_given() -> None:
     certain = ConditionSpec(name="label", kind="label", classes=3, prior=(0.0, 1.0, 0.0))
     (missing,) = tensors((certain,), None)

@@ -47,9 +47,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     publish(root, "tiny-wavenet", name="tiny-speech", data=sound)
     many = {**LABEL, "classes": 40, "prior": None}
-    voice = {"name": "voice", "kind": "label", "classes": 2}
+    voice = {"name": "voice", "kind": "label", "classes": 2, "names": ["low", "high"]}
+    word = {**many, "name": "word", "names": [f"word {index}" for index in range(40)]}
     publish(root, "tiny-pixelcnn", name="tiny-two", conditions=[LABEL, voice])
     publish(root, "tiny-pixelcnn", name="tiny-many", conditions=[many])
+    publish(root, "tiny-pixelcnn", name="tiny-words", conditions=[word])
     return root
 
 

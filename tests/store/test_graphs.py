@@ -59,14 +59,14 @@ def test_a_mixture_over_colours_with_a_label(tmp_path: Path) -> None:
     file = exported(tmp_path, module, example, (BATCH, BATCH))
     found = imported(
         file, data="image", shape="3x4x4", levels=256, likelihood="dlm:2", encode="signed",
-        conditions=["y=label:3"],
+        conditions=["y=label:red,green,sky blue"],
     )  # fmt: skip
     codes, label = torch.randint(256, (2, 3, 4, 4)), torch.tensor([2, 0])
     params = module(codes / 127.5 - 1, label).permute(0, 2, 3, 1)[..., None, :]
     likelihood = DiscretizedLogisticMixture(components=2, channels=3, levels=256)
     nats = likelihood.log_prob(params.double(), codes.permute(0, 2, 3, 1))
     model = Model(load_package(found.path))
-    agree(model, codes, nats.flatten(1).sum(1), {"y": label.tolist()})
+    agree(model, codes, nats.flatten(1).sum(1), {"y": ["sky blue", "red"]})
 
 
 def test_a_label_that_is_read_one_hot(tmp_path: Path) -> None:

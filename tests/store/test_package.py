@@ -157,6 +157,15 @@ def edit(package: Path, **changes: Any) -> None:
             {"conditions": [{"name": "d", "kind": "label", "classes": 2, "prior": [0.5, 0.6]}]},
             "prior",
         ),
+        *(
+            ({"conditions": [{"name": "d", "kind": "label", "classes": 2, "names": names}]}, told)
+            for names, told in (
+                (["cat"], "another name for each class"),
+                (["cat", "cat"], "another name for each class"),
+                (["cat", "2"], r"names\.1"),
+                (["cat", "dog, or so"], r"names\.1"),
+            )
+        ),
         ({"conditions": MANIFEST["conditions"] * 2}, "same name"),
         ({"reference": {"unit": "nats", "scores": [1.0, 0.5]}}, "ascending"),
         ({"reference": {"unit": "nats", "scores": []}}, "scores"),

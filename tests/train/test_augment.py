@@ -17,8 +17,9 @@ CORNERS = np.array([[[[1, 2], [4, 3]]]])  # clockwise from the upper left
 
 def recipe(*names: str) -> Recipe:
     plan = read_recipe(RECIPE)
-    training = plan.training.model_copy(update={"transformations": names})
-    return plan.model_copy(update={"training": training})
+    (condition,) = plan.conditions
+    named = condition.model_copy(update={"names": names, "classes": len(names)})
+    return plan.model_copy(update={"conditions": (named,)})
 
 
 @pytest.mark.parametrize(
@@ -70,9 +71,20 @@ def test_what_does_not_fit_is_named() -> None:
         augmented(recipe("identity", "mirror"), data)
 
 
-def test_labels_and_transformations_must_agree(tmp_path: Path) -> None:
-    text = RECIPE.read_text().replace("classes = 6", "classes = 5")
-    text = text.replace("prior = [1.0, 0.0, 0.0, 0.0, 0.0, 0.0]", "")
-    (tmp_path / "r.toml").write_text(text)
-    with pytest.raises(RecipeError, match="has 5 classes"):
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"jigsaw"]', '"transpose"]', "another name for each class"),
+        ('"identity", "rotate-90"', '"rotate-90", "identity"', "the identity first"),
+        ('names = ["identity"', 'others = ["identity"', "others"),
+    ],
+)
+def test_the_names_of_the_label_are_the_transformations(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    assert read_recipe(RECIPE).transformations[:2] == ("identity", "rotate-90")
+    text = RECIPE.read_text()
+    assert old in text
+    (tmp_path / "r.toml").write_text(text.replace(old, new))
+    with pytest.raises(RecipeError, match=message):
         read_recipe(tmp_path / "r.toml")

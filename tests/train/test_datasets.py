@@ -39,6 +39,17 @@ def test_labels_are_the_names_of_folders(tmp_path: Path) -> None:
         load(recipe, tmp_path / "own")
 
 
+def test_folders_may_have_the_names_of_classes(tmp_path: Path) -> None:
+    named = LABEL.replace("classes = 2", 'classes = 2\nnames = ["dogs", "cats"]')
+    recipe = read_recipe(write_recipe(tmp_path, "", named))
+    for label in ("cats", "dogs"):
+        write_pictures(tmp_path / "own" / label, 20)
+    assert load(recipe, tmp_path / "own").test.conditions[0].tolist() == [1, 1, 0, 0]
+    write_pictures(tmp_path / "own" / "pigs", 1)
+    with pytest.raises(DataError, match="named with a class, dogs, cats, or 0 to 1"):
+        load(recipe, tmp_path / "own")
+
+
 def test_a_file_that_does_not_fit_is_named(tmp_path: Path) -> None:
     recipe = read_recipe(write_recipe(tmp_path, "shape = [1, 4, 4]", "shape = [1, 4, 5]"))
     with pytest.raises(DataError, match=r"000\.png: .*4"):

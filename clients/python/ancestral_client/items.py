@@ -23,6 +23,7 @@ NPY, PNG, WAV, TEXT, ANY = (
     "text/plain",
     "application/octet-stream",
 )
+_FILES = (".npy", ".wav")  # what text that names a file ends in
 _RANK = {"label": 0, "series": 2, "plane": 3}  # dimensions of a condition's value
 
 
@@ -130,12 +131,17 @@ def _written(write: Any) -> bytes:
 
 
 def condition_json(condition: Mapping[str, Any]) -> dict[str, Any]:
-    """A condition as JSON: arrays as lists, paths and bytes as files in base64."""
+    """A condition as JSON: arrays as lists, paths and bytes as files in base64.
+
+    Text that ends in .npy or .wav is the path of a file; other text names a class.
+    """
     return {name: _json(value) for name, value in condition.items()}
 
 
 def _json(value: Any) -> Any:
     match value:
+        case str() if not value.lower().endswith(_FILES):
+            return value
         case str() | os.PathLike():
             return {"data": b64encode(Path(value).read_bytes()).decode()}
         case bytes():

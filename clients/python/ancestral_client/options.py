@@ -13,7 +13,7 @@ from ancestral_client.items import condition_json, known_json
 
 Returned = Literal["log_prob", "bits_per_dim", "per_dim", "heat_map", "percentile", "data"]
 LARGEST_JSON_SEED = 2**53 - 1
-# A label, an array, a file (its path, or WAV or NPY bytes), or a list with one of these per item
+# A label (its number or name), an array, a file (its path, or WAV or NPY bytes), or a list of these
 Condition = Mapping[str, Any]
 
 

@@ -35,7 +35,7 @@ Seed = Annotated[
 ]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Returned = Literal["log_prob", "bits_per_dim", "per_dim", "heat_map", "percentile", "data"]
-CONDITION = "by name: a label, numbers or a file of them; a list holds one per item"
+CONDITION = "by name: a label, its number or name; numbers or a file of them; a list: one per item"
 RETURNED: tuple[Returned, ...] = ("log_prob", "bits_per_dim", "percentile")
 
 

@@ -72,7 +72,8 @@ def import_(
     condition: Annotated[
         list[str] | None,
         typer.Option(
-            help="INPUT=label:10, INPUT=series:80@hop256 or INPUT=plane:3; once for each.",
+            help="INPUT=label:10 or INPUT=label:cat,dog, INPUT=series:80@hop256 or INPUT=plane:3; "
+            "once for each.",
             rich_help_panel=_GRAPH,
         ),
     ] = None,

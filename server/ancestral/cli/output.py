@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 FAILED = 1  # the work was done and the verdict is no, or a part of it failed
 _FILES = (".npy", ".wav")  # what a condition may be read from
+_JSON = tuple('[{"')  # what begins with these is JSON, whatever it holds
 REFUSED = 2  # bad input; nothing was done
 PIPE_COLUMNS = 200  # at most, where there is no terminal to ask
 
@@ -105,26 +106,35 @@ def settings(models: Path | None) -> Settings:
 def condition(pairs: Sequence[str] | None) -> dict[str, Any] | None:
     """`["label=3"]` as `{"label": 3}`; a list such as 1,2,3 gives one for each item.
 
-    `mel=FILE.npy` and `mel=FILE.wav` are the bytes of that file.
+    `mel=FILE.npy` and `mel=FILE.wav` are the bytes of that file; other text names a class.
 
     Raises ValueError for what is no NAME=VALUE.
     """
     found: dict[str, Any] = {}
     for pair in pairs or ():
         name, equals, text = pair.partition("=")
-        if name and text.lower().endswith(_FILES):
+        if not name or not equals:
+            raise ValueError(f"--condition {pair}: NAME=VALUE is expected")
+        if text.lower().endswith(_FILES):
             found[name] = Path(text).read_bytes()
             continue
         try:
-            found[name] = json.loads(f"[{text}]" if "," in text and text[:1] != "[" else text)
+            found[name] = _value(text)
         except json.JSONDecodeError as error:
-            if name and equals:
-                kinds = f"a number, numbers with commas, JSON, or a file {' or '.join(_FILES)}"
-                raise ValueError(f"--condition {pair}: {text!r} is not {kinds}") from error
-            raise ValueError(f"--condition {pair}: NAME=VALUE is expected") from error
-        if not name or not equals:
-            raise ValueError(f"--condition {pair}: NAME=VALUE is expected")
+            raise ValueError(f"--condition {pair}: {text!r} is not JSON: {error}") from error
     return found or None
+
+
+def _value(text: str) -> Any:
+    """JSON, or what is no JSON as it is; several between commas are a list."""
+    if text[:1] in _JSON:
+        return json.loads(text)
+    if "," in text:
+        return [_value(part.strip()) for part in text.split(",")]
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
 
 
 def values(

@@ -28,10 +28,10 @@ def tensors(
 ) -> tuple[torch.Tensor | None, ...]:
     """The conditions in the order of the manifest, each of batch one, or `count` if given a list.
 
-    A label is an integer for every item or a list of `count` of them; a series is [channels, T],
-    a plane [channels, H, W], or one of those per item. What is missing is the label that the
-    prior is certain of, else None where `optional`, else an error. Raises ConditionError, which
-    names the field.
+    A label is an integer or the name of a class, for every item, or a list of `count` of them; a
+    series is [channels, T], a plane [channels, H, W], or one of those per item. What is missing is
+    the label that the prior is certain of, else None where `optional`, else an error. Raises
+    ConditionError, which names the field.
     """
     condition = {} if condition is None else condition
     if not isinstance(condition, Mapping):
@@ -119,7 +119,8 @@ def check_sizes(
 
 def _expected(spec: ConditionSpec) -> str:
     if spec.kind == "label":
-        return f"an integer from 0 to {(spec.classes or 0) - 1} is expected"
+        named = f"{', '.join(spec.names)}, or " if spec.names else ""
+        return f"{named}an integer from 0 to {(spec.classes or 0) - 1} is expected"
     axes = "time" if spec.kind == "series" else "height, width"
     return f"numbers of shape [{spec.channels}, {axes}] are expected"
 
@@ -129,6 +130,8 @@ def _labels(spec: ConditionSpec, value: Any, count: int | None) -> torch.Tensor:
     if isinstance(value, np.ndarray | torch.Tensor):
         labels = value.reshape(-1).tolist()
     _check_count(spec, len(labels), count)
+    names = list(spec.names or ())
+    labels = [names.index(label) if label in names else label for label in labels]
     for label in labels:
         whole = isinstance(label, int | np.integer) and not isinstance(label, bool)
         if not whole or not 0 <= label < (spec.classes or 0):

@@ -49,7 +49,8 @@ def model_html(package: Package, conditions: Iterable[ConditionSpec]) -> str:
 
 def _condition(spec: ConditionSpec) -> str:
     size = f"{spec.classes} classes" if spec.kind == "label" else f"{spec.channels} channels"
-    return f"{spec.name} ({spec.kind}, {size})"
+    names = f": {', '.join(spec.names)}" if spec.names else ""
+    return f"{spec.name} ({spec.kind}, {size}{names})"
 
 
 def samples_png(items: Array, data: Data | None) -> bytes | None:

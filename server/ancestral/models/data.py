@@ -70,7 +70,8 @@ class DataSpec:
 @dataclass(frozen=True, slots=True)
 class ConditionSpec:
     """An input beside the data: label int64 [B]; series float [B, channels, T] at `hop` sites a
-    value; plane float [B, channels, H, W]. `prior` holds the probabilities of the classes."""
+    value; plane float [B, channels, H, W]. `prior` holds the probabilities of the classes, `names`
+    what people call them."""
 
     name: str
     kind: Literal["label", "series", "plane"]
@@ -78,6 +79,7 @@ class ConditionSpec:
     channels: int | None = None
     hop: int = 1
     prior: tuple[float, ...] | None = None
+    names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if (self.kind == "label") != (self.classes is not None):

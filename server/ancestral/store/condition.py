@@ -11,6 +11,9 @@ from ancestral.media.mel import LogMel
 from ancestral.models.data import ConditionSpec
 from ancestral.store.part import Finite, Label, Part, Positive
 
+# no number, no list: what a command line, a form or JSON says is a name or is not
+ClassName = Annotated[str, Field(max_length=64, pattern=r"^[^\W\d_]([^,\r\n]*[^,\s])?$")]
+
 
 class Frames(Part):
     """How a series is measured of a sound: see `ancestral.media.mel`. Hz, samples."""
@@ -31,6 +34,7 @@ class Condition(Part):
     channels: Positive | None = None
     hop: Positive = 1
     prior: tuple[Finite, ...] | None = None  # of the classes; uniform where absent
+    names: tuple[ClassName, ...] | None = None  # of the classes
     frames: Frames | None = None  # of a series that is measured of a sound
 
     @model_validator(mode="after")
@@ -47,6 +51,10 @@ class Condition(Part):
             or not math.isclose(sum(self.prior), 1.0, abs_tol=1e-6)
         ):
             raise ValueError("prior must hold a probability for each class and sum to 1")
+        if self.names is not None and (
+            len(self.names) != self.classes or len(set(self.names)) != self.classes
+        ):
+            raise ValueError("names must hold another name for each class")
         return self
 
     @property
@@ -58,6 +66,7 @@ class Condition(Part):
             channels=self.channels,
             hop=self.hop,
             prior=self.prior,
+            names=self.names,
         )
 
     def measure(self, sample_rate: int) -> LogMel | None:

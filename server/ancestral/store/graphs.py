@@ -210,7 +210,7 @@ def _manifest(
                 "likelihood": to_config(likelihood),
                 "conditions": [
                     {"name": s.name, "kind": s.kind, "classes": s.classes, "channels": s.channels,
-                     "hop": s.hop}
+                     "hop": s.hop, "names": s.names}
                     for s in specs
                 ],
                 "order": order_of(options, data),

@@ -150,12 +150,18 @@ def likelihood_of(options: Options, data: DataSpec) -> Likelihood:
 
 
 def condition_specs(options: Options) -> dict[str, ConditionSpec]:
-    """Conditions by the name of the input: `y=label:10`, `mel=series:80@hop256`, `low=plane:3`."""
+    """Conditions by the name of the input: `y=label:10`, `mel=series:80@hop256`, `low=plane:3`.
+
+    Of a label the classes' names may stand for their number: `pet=label:cat,dog`.
+    """
     found: dict[str, ConditionSpec] = {}
     for text in options.conditions:
         name, _, what = text.partition("=")
         kind, _, rest = what.partition(":")
         size, _, hop = rest.partition("@hop")
+        classes = tuple(rest.split(",")) if kind == "label" and "," in rest else None
+        if classes is not None:
+            size = str(len(classes))
         if (
             not name
             or name in found
@@ -164,12 +170,12 @@ def condition_specs(options: Options) -> dict[str, ConditionSpec]:
             or ("@" in rest and (kind != "series" or not hop.isdecimal() or int(hop) < 1))
         ):
             raise ValueError(
-                f"--condition {text}: INPUT=label:10, INPUT=series:80@hop256 or INPUT=plane:3 "
-                "is expected, once for each input"
+                f"--condition {text}: INPUT=label:10, INPUT=label:cat,dog, INPUT=series:80@hop256 "
+                "or INPUT=plane:3 is expected, once for each input"
             )
         named: Any = kind
         if kind == "label":
-            found[name] = ConditionSpec(name, named, classes=int(size))
+            found[name] = ConditionSpec(name, named, classes=int(size), names=classes)
         else:
             found[name] = ConditionSpec(name, named, channels=int(size), hop=int(hop or 1))
     return found

@@ -38,18 +38,18 @@ def augmented(recipe: Recipe, data: DataSet) -> DataSet:
 
     Raises DataError naming what does not fit.
     """
-    names = recipe.training.transformations
+    names = recipe.transformations
     shape = recipe.data.shape
     at = [c.name for c in recipe.conditions].index(TRANSFORMATION)
     for name in names:
         if name not in TRANSFORMATIONS:
             known = ", ".join(TRANSFORMATIONS)
-            raise DataError(f"training.transformations: unknown {name!r}; known: {known}")
+            raise DataError(f"{TRANSFORMATION}: unknown {name!r}; known: {known}")
         turned = TRANSFORMATIONS[name](np.zeros((1, *shape), dtype=np.uint8))
         if turned.shape[1:] != tuple(shape):
-            raise DataError(f"training.transformations: {name} needs square images, not {shape}")
+            raise DataError(f"{TRANSFORMATION}: {name} needs square images, not {shape}")
         if name == "swap-colours" and shape[0] == 1:
-            raise DataError("training.transformations: swap-colours needs several channels")
+            raise DataError(f"{TRANSFORMATION}: swap-colours needs several channels")
     train = np.stack(list(data.train.items))
     items = np.concatenate([TRANSFORMATIONS[name](train) for name in names])
     label = np.repeat(np.arange(len(names)), len(train))

@@ -178,8 +178,13 @@ def _conditions(recipe: Recipe, files: Sequence[Path]) -> tuple[Array | Series, 
 
 def _label(condition: Condition, file: Path) -> int:
     name, classes = file.parent.name, condition.classes or 0
+    if condition.names and name in condition.names:
+        return condition.names.index(name)
     if not name.isdecimal() or int(name) >= classes:
-        raise DataError(f"{file}: its folder should be named with a class, 0 to {classes - 1}")
+        names = f"{', '.join(condition.names)}, or " if condition.names else ""
+        raise DataError(
+            f"{file}: its folder should be named with a class, {names}0 to {classes - 1}"
+        )
     return int(name)
 
 

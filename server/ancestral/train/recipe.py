@@ -54,7 +54,6 @@ class Training(Part):
     coarse: Annotated[float, Field(ge=0)] = 0.0  # weight of the codes' upper bit beside the codes
     coarse_from: Annotated[int, Field(ge=0)] = 0  # the step from which it counts
     optimizer: Literal["adamw", "muon"] = "adamw"  # muon: for the matrices of the blocks
-    transformations: tuple[str, ...] = ()  # of distribution augmentation; the identity first
     longest: Count | None = None  # sites of an item of open length that are read in training
     silence: Annotated[int, Field(ge=0)] = 0  # sites of silence learnt after the end of a sound
     validate_every: Count = 500
@@ -101,6 +100,12 @@ class Recipe(Part):
             return self.data
         return Data(kind="image", shape=(3, *self.data.shape[1:]), levels=256)
 
+    @property
+    def transformations(self) -> tuple[str, ...]:
+        """Of distribution augmentation: the classes of the condition that bears their name."""
+        named = {condition.name: condition.names for condition in self.conditions}
+        return named.get(TRANSFORMATION) or ()
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.palette is not None and (
@@ -114,15 +119,13 @@ class Recipe(Part):
             self.likelihood.get("kind") != "categorical" or not self.data.shape
         ):
             raise ValueError("training.coarse is for categorical likelihoods of one size of item")
-        named = self.training.transformations
-        classes = {c.name: c.classes for c in self.conditions}.get(TRANSFORMATION)
-        if (len(named) or None) != classes:
+        if any(c.name == TRANSFORMATION for c in self.conditions) and (
+            self.transformations[:1] != ("identity",)
+        ):
             raise ValueError(
-                f"training.transformations names {len(named)}, the condition {TRANSFORMATION} has "
-                f"{classes or 0} classes"
+                f"the condition {TRANSFORMATION} is a label whose names say what is done to an "
+                "item, the identity first"
             )
-        if named and named[0] != "identity":
-            raise ValueError("training.transformations begins with the identity")
         return self
 
 

@@ -85,7 +85,7 @@ def train(
     """
     plan = read_recipe(recipe)
     loaded = datasets.load(plan, data)
-    if plan.training.transformations:
+    if plan.transformations:
         loaded = augmented(plan, loaded)
     output.mkdir(parents=True, exist_ok=True)
     folder = output / ".training" / f"{plan.name}-{identity(plan, loaded)}"

@@ -3,6 +3,7 @@
 import { $, figure, make } from "./dom.js";
 import { Easel } from "./easel.js";
 import { givenOf } from "./given.js";
+import { nameOf } from "./labels.js";
 import { goesOn } from "./lanes.js";
 import { showProblem } from "./problem.js";
 import { accepted, asInput } from "./score.js";
@@ -13,7 +14,8 @@ const OWN = {
   midi: "Continue a piece of yours",
 };
 const COMPLETIONS = 4; // of a picture, side by side, unless another number was asked for
-const CHIPS = 20; // classes that are shown as chips; more are typed
+const CHIPS = 20; // classes that are shown as chips; more are typed, or picked from a list of names
+const TYPED = "input[type=number], select"; // holds a class where there are no chips
 const STEPS_PER_SECOND = 20; // of the length of a sound
 const NOTCHES = 200; // of the length's slider, evenly spaced in log length
 
@@ -100,7 +102,7 @@ export class Controls {
       const value = options.get(`condition.${name}`);
       const field = $("conditions").children[number];
       if (value === null || !field) return;
-      const typed = field.querySelector("input[type=number]");
+      const typed = field.querySelector(TYPED);
       const chip = [...field.querySelectorAll("input[type=radio]")].find((radio) => radio.value === value);
       if (typed) typed.value = value;
       else if (chip) chip.checked = true;
@@ -236,26 +238,31 @@ export class Controls {
 
   #chosen(number) {
     const field = $("conditions").children[number];
-    return (field.querySelector("input[type=number]") ?? field.querySelector("input:checked")).value;
+    return (field.querySelector(TYPED) ?? field.querySelector("input:checked")).value;
   }
 }
 
 /** The choice of a label's class; the first label may be "each" of its classes in turn. */
-function fieldset({ name, classes }, first) {
+function fieldset(label, first) {
+  const { name, classes } = label;
   const values = [...Array(classes).keys(), ...(first ? ["each"] : [])];
-  const inputs = classes <= CHIPS ? chips(name, values) : [typed(name, classes)];
+  const inputs = classes <= CHIPS ? chips(label, values) : [many(label)];
   const chosen = make("div", { className: "chips" }, ...inputs);
   return make("fieldset", {}, make("legend", {}, name), chosen);
 }
 
-function chips(name, values) {
+function chips(label, values) {
   return values.map((value) => {
-    const radio = { type: "radio", name, value, checked: value === 0, className: "hidden" };
-    return make("label", { className: "chip" }, make("input", radio), make("span", {}, `${value}`));
+    const radio = { type: "radio", name: label.name, value, checked: value === 0, className: "hidden" };
+    return make("label", { className: "chip" }, make("input", radio), make("span", {}, nameOf(label, value)));
   });
 }
 
-function typed(name, classes) {
+function many({ name, classes, names }) {
+  if (names) {
+    const options = names.map((each, value) => make("option", { value: `${value}` }, each));
+    return make("select", { "aria-label": name }, ...options);
+  }
   const number = { type: "number", min: 0, max: classes - 1, step: 1, value: 0, required: true };
   return make("input", { ...number, "aria-label": name });
 }

@@ -4,6 +4,7 @@ import { ProblemError } from "./client/index.js";
 import { $, extent, figure, levels, make } from "./dom.js";
 import { figuresOf } from "./figures.js";
 import { histogram, inUnit } from "./histogram.js";
+import { nameOf } from "./labels.js";
 import { goesOn } from "./lanes.js";
 import { clearProblem, showError, showProblem } from "./problem.js";
 import { Ranking } from "./ranking.js";
@@ -127,7 +128,7 @@ export class Scorer {
     const what = `sample ${item + 1}`;
     await this.#ask(model, what, async () => {
       const result = await this.#score(model, codes, { condition: own ?? null });
-      return { steps: [`${what}${own ? `, ${describe(own)}` : ""}`], result };
+      return { steps: [`${what}${own ? `, ${describe(model, own)}` : ""}`], result };
     });
     $("score").scrollIntoView({ block: "nearest" });
   }
@@ -241,8 +242,11 @@ export class Scorer {
 }
 
 /** The choice of what is known of a label when an item is scored. */
-function knownLabel({ name, classes }) {
-  const known = [...Array(classes).keys()].map((value) => make("option", { value: `${value}` }, `${value}`));
+function knownLabel(label) {
+  const { name, classes } = label;
+  const known = [...Array(classes).keys()].map((value) => {
+    return make("option", { value: `${value}` }, nameOf(label, value));
+  });
   const unknown = make("option", { value: "" }, "unknown: all summed");
   const choice = make("select", { name }, unknown, ...known);
   return make("label", { className: "select" }, make("span", {}, name), choice);
@@ -256,8 +260,9 @@ function ownCondition(condition, item) {
   return Object.fromEntries(own);
 }
 
-function describe(condition) {
-  return Object.entries(condition)
-    .map(([name, value]) => (typeof value === "object" ? name : `${name} ${value}`))
+function describe(model, condition) {
+  return model.conditions
+    .filter(({ name }) => name in condition)
+    .map((spec) => (spec.kind === "label" ? `${spec.name} ${nameOf(spec, condition[spec.name])}` : spec.name))
     .join(", ");
 }
