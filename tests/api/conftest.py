@@ -81,7 +81,7 @@ def running(store: Path, **settings: str) -> Iterator[tuple[Server, subprocess.P
 
 
 def _wait_until_ready(server: Server, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 240
+    end = time.monotonic() + 600
     while time.monotonic() < end:
         assert process.poll() is None, "the server ended"
         try:

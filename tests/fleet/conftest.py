@@ -57,7 +57,7 @@ class Fleet:
 
     def wait_until_ready(self, server: Server, workers: int) -> None:
         """All of the workers are there and have loaded."""
-        end = time.monotonic() + 240
+        end = time.monotonic() + 600
         while time.monotonic() < end:
             with contextlib.suppress(httpx.TransportError):
                 if server.client.get("/health/ready").status_code == 200:

@@ -138,6 +138,9 @@ class Tab:
     def text(self, selector: str) -> str:
         return str(self.page.locator(selector).inner_text())
 
+    def figure(self, selector: str) -> float:
+        return float(self.text(selector).replace("−", "-"))
+
     def pixels(self, selector: str) -> Any:
         """RGBA of every canvas there, [canvases, H, W, 4]."""
         script = """(canvases) => canvases.map((canvas) => {

@@ -7,6 +7,7 @@ import wave
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 
@@ -22,6 +23,11 @@ def wav(samples: np.ndarray, rate: int) -> dict[str, Any]:
         file.setparams((1, 2, rate, len(samples), "NONE", ""))
         file.writeframes(samples.astype("<i2").tobytes())
     return {"name": "mine.wav", "mimeType": "audio/wav", "buffer": buffer.getvalue()}
+
+
+def rounded(value: Any) -> Any:
+    """A figure of three decimals; float32 may have rounded the last one the other way."""
+    return pytest.approx(value, abs=1.1e-3)
 
 
 def scored(tab: Any, item: Any) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tests.page.items import png, scored, wav
+from tests.page.items import png, rounded, scored, wav
 
 import ancestral
 from ancestral.engine.recordings import read_condition
@@ -105,12 +105,13 @@ def test_several_files_are_ranked(tab: Open, store: Path) -> None:
     order = np.argsort([score.bits_per_dim for score in scores])
     cells = [rows.nth(i).inner_text().split() for i in range(9)]
     assert [cell[0] for cell in cells] == [f"{i}.png" for i in order]
-    assert [cell[1] for cell in cells] == [f"{scores[i].bits_per_dim:.3f}" for i in order]
+    bits = [float(cell[1]) for cell in cells]
+    assert bits == rounded([scores[i].bits_per_dim for i in order])
     assert "note.txt" in rows.nth(9).inner_text()
 
     page.get_by_role("button", name=f"{order[4]}.png").click()
     opened.scored()
-    assert opened.text("#score-bits") == f"{scores[order[4]].bits_per_dim:.3f}"
+    assert opened.figure("#score-bits") == rounded(scores[order[4]].bits_per_dim)
     told = page.locator("#histogram .bins").get_attribute("aria-label")
     assert told.startswith("Held-out items from")
     assert "nats" in told
@@ -126,11 +127,11 @@ def test_a_recording_says_what_is_to_be_spoken(tab: Open, store: Path) -> None:
     model = ancestral.load("tiny-wavernn", root=store)
     mel, _ = read_condition(sound["buffer"], "mel", model.manifest, "audio/wav")
     expected = model.sample(1, seed=3, condition={"mel": mel})
-    assert opened.text("#bits") == f"{expected.bits_per_dim[0]:.3f}"
+    assert opened.figure("#bits") == rounded(expected.bits_per_dim[0])
     assert opened.text("#sites") == str(len(expected.items[0]))
     page.get_by_role("button", name="Score sample 1").click()
     opened.scored()
-    assert opened.text("#score-bits") == opened.text("#bits")
+    assert opened.figure("#score-bits") == rounded(opened.figure("#bits"))
     assert "mel" in opened.text("#score-notes")
 
 
@@ -185,4 +186,4 @@ def test_a_recording_of_ones_own_goes_on(tab: Open, store: Path) -> None:
     shade = page.locator(".given-part").evaluate("(part) => part.style.getPropertyValue('--to')")
     assert shade == "20%"
     expected = model.sample(1, seed=4, sites=2000, prefix=given, condition={"label": 0})
-    assert opened.text("#bits") == f"{expected.bits_per_dim[0]:.3f}"
+    assert opened.figure("#bits") == rounded(expected.bits_per_dim[0])

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.api.server import Server
-from tests.page.items import png, scored, wav
+from tests.page.items import png, rounded, scored, wav
 
 import ancestral
 
@@ -102,7 +102,7 @@ def test_a_link_continues_the_recording_again(tab: Open, store: Path) -> None:
     page.get_by_label("Seed").fill("4")
     opened.sample()
     page.get_by_role("button", name="Copy link").wait_for()
-    bits = opened.text("#bits")
+    bits = opened.figure("#bits")
     model = ancestral.load("tiny-speech", root=store)
     codes = model.manifest.data.media_codec.encode(samples / 32768)
     assert given(page.url) == {"prefix": codes.tolist()}
@@ -111,7 +111,8 @@ def test_a_link_continues_the_recording_again(tab: Open, store: Path) -> None:
     page.get_by_text("Goes on from what the link gives, 0.05 s").wait_for()
     opened.sample()
     expected = model.sample(1, seed=4, sites=2000, prefix=codes, condition={"label": 0})
-    assert opened.text("#bits") == bits == f"{expected.bits_per_dim[0]:.3f}"
+    assert opened.figure("#bits") == rounded(bits)
+    assert bits == rounded(expected.bits_per_dim[0])
 
 
 def test_a_link_says_again_what_is_spoken(tab: Open) -> None:
@@ -123,10 +124,10 @@ def test_a_link_says_again_what_is_spoken(tab: Open) -> None:
     page.get_by_role("button", name="Copy link").wait_for()
     found = given(page.url)["condition"]["mel"]
     assert base64.b64decode(found["data"]) == sound["buffer"]
-    bits = opened.text("#bits")
+    bits = opened.figure("#bits")
     follow(opened, page.url)
     opened.sample()
-    assert opened.text("#bits") == bits
+    assert opened.figure("#bits") == rounded(bits)
 
 
 def test_a_link_to_a_model_of_another_server(tab: Open, server: Server) -> None:
@@ -161,7 +162,7 @@ def test_what_is_too_long_for_a_link_is_a_file(tab: Open, server: Server) -> Non
     assert download.value.suggested_filename == "tiny-speech.json"
     body = json.loads(download.value.path().read_text())
     (item,) = server.post("/sample", body).json()["items"]
-    assert opened.text("#bits") == f"{item['bits_per_dim']:.3f}"
+    assert opened.figure("#bits") == rounded(item["bits_per_dim"])
 
 
 def pack(value: Any) -> str:

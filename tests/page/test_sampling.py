@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.api.server import Server
+from tests.page.items import rounded
 
 import ancestral
 
@@ -31,8 +32,8 @@ def test_the_canvas_holds_what_the_library_draws(tab: Open, store: Path) -> None
         np.testing.assert_array_equal(pixels[item, :, :, 0], grey)
         np.testing.assert_array_equal(pixels[item, :, :, 2], grey)
         caption = opened.page.locator(".tile .caption").nth(item).inner_text()
-        assert caption == f"{expected.bits_per_dim[item]:.3f}"
-    assert opened.text("#bits") == f"{np.mean(expected.bits_per_dim):.3f}"
+        assert float(caption) == rounded(expected.bits_per_dim[item])
+    assert opened.figure("#bits") == rounded(np.mean(expected.bits_per_dim))
     assert (opened.text("#sites"), opened.text("#sites-total")) == ("60", "of 60")
     assert "seed 11" in opened.text("#trail")
 
@@ -125,7 +126,7 @@ def test_a_sound_is_drawn_heard_and_scored(tab: Open, store: Path) -> None:
 
     opened.page.get_by_role("button", name="Score sample 1").click()
     opened.scored()
-    assert opened.text("#score-bits") == opened.text("#bits")
+    assert opened.figure("#score-bits") == rounded(opened.figure("#bits"))
 
 
 def test_what_was_drawn_until_a_stop_is_played(tab: Open) -> None:
@@ -152,7 +153,7 @@ def test_sounds_too_slow_for_browsers_and_vectors(tab: Open, store: Path) -> Non
     opened.page.get_by_role("button", name="Score sample 1").click()
     opened.scored()
     expected = ancestral.load("tiny-made", root=store).sample(1, seed=2)
-    assert opened.text("#score-bits") == f"{expected.bits_per_dim[0]:.3f}"
+    assert opened.figure("#score-bits") == rounded(expected.bits_per_dim[0])
 
 
 @pytest.mark.parametrize("how", ["button", "escape", "another model"])

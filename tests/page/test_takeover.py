@@ -48,7 +48,7 @@ def fleet(speech: Path) -> Iterator[tuple[Server, subprocess.Popen[bytes]]]:
     process = subprocess.Popen(command, env=env)
     server = Server(f"http://127.0.0.1:{port}")
     try:
-        end = time.monotonic() + 240
+        end = time.monotonic() + 600
         while not ready(server):
             assert process.poll() is None
             assert time.monotonic() < end
