@@ -36,7 +36,8 @@ def held(folder: Path, model: str) -> Iterator[Callable[[], None]]:
         file.unlink(missing_ok=True)
 
 
-def _slow_down(folder: Path) -> None:
+def slow_down(folder: Path) -> None:
+    """Let this process, if it is a worker, look for what is held in the folder."""
     from ancestral.engine.batch import RunningBatch
 
     length, advance = RunningBatch._slice, RunningBatch.advance
@@ -76,7 +77,7 @@ def main() -> None:
     if words == ["serve-fleet"]:
         _serve_fleet()
         return
-    _slow_down(Path(os.environ[HOLD]))
+    slow_down(Path(os.environ[HOLD]))
     if words == ["serve-api"]:
         from ancestral.api.server import serve
         from ancestral.settings import Settings

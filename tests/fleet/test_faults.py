@@ -13,9 +13,9 @@ from tests.fleet.conftest import Fleet
 
 pytestmark = pytest.mark.slow
 
-SITES = 200_000  # of one stream: seconds, of twenty at a time
+SITES = 50_000  # of one stream: a second, or minutes while it is held
 QUEUED = 50  # jobs that wait meanwhile
-ANSWER_SECONDS = 10.0  # five times the two within which a server without a broker says so
+ANSWER_SECONDS = 60.0  # many times the two within which a server without a broker says so
 
 
 def body(seed: int) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def body(seed: int) -> dict[str, Any]:
     return {"model": "long-wavenet", "seed": seed, "sites": 20, "condition": {"label": 1}}
 
 
-def until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 240.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -37,7 +37,7 @@ def under_way(readers: list[streams.Reader]) -> None:
 
 
 def attempts(fleet: Fleet, readers: list[streams.Reader]) -> set[bytes | None]:
-    return {fleet.redis.hget(f"{{job:{reader.job}}}", "attempt") for reader in readers}
+    return fleet.attempts(*[reader.job for reader in readers])
 
 
 @pytest.mark.parametrize("course", ["dies", "hangs", "comes back while others run its jobs"])
@@ -45,14 +45,15 @@ def test_a_worker_dies_or_hangs(fleet: Fleet, course: str) -> None:
     server, _ = fleet.api()
     workers = [fleet.worker(), fleet.worker()]
     fleet.wait_until_ready(server, 2)
-    readers = streams.start(server, SITES)
-    under_way(readers)
-    victim = fleet.busiest(workers)
-    victim.send_signal(signal.SIGKILL if course == "dies" else signal.SIGSTOP)
-    until(lambda: b"2" in attempts(fleet, readers))
-    if course.startswith("comes back"):
-        assert not all(reader.ended for reader in readers)
-        victim.send_signal(signal.SIGCONT)  # its late writes are refused
+    with fleet.held():
+        readers = streams.start(server, SITES)
+        under_way(readers)
+        victim = fleet.busiest(workers)
+        victim.send_signal(signal.SIGKILL if course == "dies" else signal.SIGSTOP)
+        until(lambda: b"2" in attempts(fleet, readers))
+        if course.startswith("comes back"):
+            assert not any(reader.ended for reader in readers)
+            victim.send_signal(signal.SIGCONT)  # its late writes are refused
     streams.join(readers, fleet.model)
     lengths = [fleet.redis.xlen(f"{{job:{reader.job}}}:out") for reader in readers]
     if course != "dies":
@@ -61,7 +62,8 @@ def test_a_worker_dies_or_hangs(fleet: Fleet, course: str) -> None:
         assert [fleet.redis.xlen(f"{{job:{r.job}}}:out") for r in readers] == lengths
     assert fleet.redis.xlen("dead") == 0
     for priority in (1, 2, 3):
-        assert fleet.redis.xlen(f"q:{{long-wavenet/1}}:sample:p{priority}") == 0
+        key = f"q:{{long-wavenet/1}}:sample:p{priority}"
+        until(lambda key=key: fleet.redis.xlen(key) == 0)
 
 
 def test_an_api_process_dies_and_its_clients_resume_on_another(fleet: Fleet) -> None:
@@ -69,11 +71,12 @@ def test_an_api_process_dies_and_its_clients_resume_on_another(fleet: Fleet) -> 
     fleet.worker()
     fleet.wait_until_ready(server, 1)
     fleet.wait_until_ready(other, 1)
-    readers = streams.start(server, SITES, other)
-    under_way(readers)
-    process.kill()
+    with fleet.held():
+        readers = streams.start(server, SITES, other)
+        under_way(readers)
+        process.kill()
+        until(lambda: all(reader.resumed for reader in readers))
     streams.join(readers, fleet.model)
-    assert all(reader.resumed for reader in readers)
 
 
 def test_the_broker_is_restarted_under_load(fleet: Fleet) -> None:
@@ -81,20 +84,23 @@ def test_the_broker_is_restarted_under_load(fleet: Fleet) -> None:
     server, _ = fleet.api()
     fleet.worker()
     fleet.wait_until_ready(server, 1)
-    readers = streams.start(server, SITES)
-    under_way(readers)
-    answers = [server.post("/sample", body(seed), prefer="respond-async") for seed in range(QUEUED)]
-    assert {answer.status_code for answer in answers} == {202}
-    queued = [answer.json()["id"] for answer in answers]
-    states = [server.client.get(f"/jobs/{job}").json()["state"] for job in queued]
-    assert states.count("queued") > QUEUED // 2
-    fleet.broker.stop(signal.SIGKILL)
-    time.sleep(1.0)
-    fleet.broker.start()
+    with fleet.held():
+        readers = streams.start(server, SITES)
+        under_way(readers)
+        answers = [
+            server.post("/sample", body(seed), prefer="respond-async") for seed in range(QUEUED)
+        ]
+        assert {answer.status_code for answer in answers} == {202}
+        queued = [answer.json()["id"] for answer in answers]
+        states = [server.client.get(f"/jobs/{job}").json()["state"] for job in queued]
+        assert states.count("queued") > QUEUED // 2
+        fleet.broker.stop(signal.SIGKILL)
+        time.sleep(1.0)
+        fleet.broker.start()
     streams.join(readers, fleet.model)
     assert [reader.resumed for reader in readers] == [0] * len(readers)  # a pause, no error
     for seed, job in enumerate(queued):
-        until(lambda job=job: server.client.get(f"/jobs/{job}/result").status_code != 409)
+        until(lambda job=job: server.client.get(f"/jobs/{job}/result").status_code == 200)
         (item,) = server.client.get(f"/jobs/{job}/result").json()["items"]
         expected = fleet.model.sample(1, seed, {"label": 1}, sites=20).items[0]
         assert item["data"] == expected.tolist()

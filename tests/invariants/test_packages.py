@@ -40,7 +40,7 @@ def cases() -> Iterator[Any]:
             if other and not package.startswith(wanted):
                 continue
             long = other or (kind == "reference" and package.startswith(LONG))
-            marks = [pytest.mark.slow, pytest.mark.timeout(1800)] if long else []
+            marks = [pytest.mark.slow, pytest.mark.timeout(3600)] if long else []
             yield pytest.param(package, kind, marks=marks)
 
 

@@ -12,17 +12,17 @@ from tests.likelihoods.checks import assert_frequencies, noise
 from ancestral.likelihoods import DiscretizedLogisticMixture, MixtureOfLogistics
 
 Array = npt.NDArray[np.float64]
-RNG = np.random.default_rng(4)
 M = 4
 
 
 def random_params(rows: int) -> Array:
     """[rows, 10M] in the order of PixelCNN++'s published code."""
+    rng = np.random.default_rng(4)
     per_channel = [
-        (RNG.uniform(-1, 1, (rows, M)), RNG.uniform(-5, 0, (rows, M)), RNG.normal(0, 1, (rows, M)))
+        (rng.uniform(-1, 1, (rows, M)), rng.uniform(-5, 0, (rows, M)), rng.normal(0, 1, (rows, M)))
         for _ in range(3)
     ]
-    parts = [RNG.normal(0, 1, (rows, M))]
+    parts = [rng.normal(0, 1, (rows, M))]
     return np.concatenate(parts + [part for channel in per_channel for part in channel], -1)
 
 
@@ -170,7 +170,7 @@ def test_temperature_zero_follows_the_likeliest_component() -> None:
 
 def test_gradients_equal_finite_differences() -> None:
     params = torch.from_numpy(random_params(6))[:, None].requires_grad_()
-    pixels = torch.from_numpy(RNG.integers(0, 256, (6, 3)))
+    pixels = torch.from_numpy(np.random.default_rng(4).integers(0, 256, (6, 3)))
     pixels[0] = torch.tensor([0, 255, 0])
     likelihood = DiscretizedLogisticMixture(M, 3, 256)
     assert torch.autograd.gradcheck(lambda p: likelihood.log_prob(p, pixels), params)

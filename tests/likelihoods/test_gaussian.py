@@ -8,13 +8,13 @@ from tests.likelihoods.checks import noise
 
 from ancestral.likelihoods import Gaussian, MixtureOfGaussians
 
-RNG = np.random.default_rng(1)
-MIXTURE = RNG.normal(0, 1, (5, 2, 9))  # [B, C, 3M], M = 3
+MIXTURE = np.random.default_rng(1).normal(0, 1, (5, 2, 9))  # [B, C, 3M], M = 3
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_log_prob_equals_scipy(dtype: torch.dtype) -> None:
-    params, x = RNG.normal(0, 2, (50, 3, 2)), RNG.normal(0, 10, (50, 3))
+    rng = np.random.default_rng(2)
+    params, x = rng.normal(0, 2, (50, 3, 2)), rng.normal(0, 10, (50, 3))
     found = Gaussian().log_prob(torch.from_numpy(params).to(dtype), torch.from_numpy(x).to(dtype))
     expected = stats.norm.logpdf(x, params[..., 0], np.exp(params[..., 1]))
     assert found.dtype == dtype
@@ -32,7 +32,7 @@ def mixture(params: np.ndarray) -> torch.distributions.MixtureSameFamily:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("reach", [1.0, 100.0])
 def test_mixture_log_prob_equals_torch_distributions(dtype: torch.dtype, reach: float) -> None:
-    x = torch.from_numpy(RNG.normal(0, reach, (5, 2)))
+    x = torch.from_numpy(np.random.default_rng(3).normal(0, reach, (5, 2)))
     found = MixtureOfGaussians(3).log_prob(torch.from_numpy(MIXTURE).to(dtype), x.to(dtype))
     tolerance = 1e-4 if dtype == torch.float32 else 1e-12
     np.testing.assert_allclose(found, mixture(MIXTURE).log_prob(x), rtol=tolerance)

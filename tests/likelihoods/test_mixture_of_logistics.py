@@ -10,14 +10,14 @@ from tests.likelihoods.checks import assert_frequencies, noise
 from ancestral.likelihoods import MixtureOfLogistics
 
 Array = npt.NDArray[np.float64]
-RNG = np.random.default_rng(2)
 
 
 def random_params(rows: int, components: int) -> Array:
+    rng = np.random.default_rng(2)
     parts = (
-        RNG.normal(0, 1, (rows, components)),
-        RNG.uniform(-1.2, 1.2, (rows, components)),
-        RNG.uniform(-6, 0, (rows, components)),
+        rng.normal(0, 1, (rows, components)),
+        rng.uniform(-1.2, 1.2, (rows, components)),
+        rng.uniform(-6, 0, (rows, components)),
     )
     return np.concatenate(parts, -1)
 
@@ -110,7 +110,7 @@ def test_a_sample_is_the_first_code_whose_cdf_reaches_its_uniform() -> None:
     """The inverse CDF of the discretised distribution itself, out to the least u."""
     params = np.array([0.0, -0.1, -1.5])
     cdf = np.exp(log_probabilities(params, 256)).cumsum()
-    u = np.concatenate(([2.0**-33, 1 - 2.0**-33], RNG.uniform(0, 1, 5000)))
+    u = np.concatenate(([2.0**-33, 1 - 2.0**-33], np.random.default_rng(2).uniform(0, 1, 5000)))
     vectors = torch.from_numpy(params).expand(len(u), 3)
     both = torch.from_numpy(np.stack((np.full_like(u, 0.5), u), -1))
     found = MixtureOfLogistics(1, 256).sample(vectors, both)

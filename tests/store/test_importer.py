@@ -38,7 +38,7 @@ def test_gated_pixelcnn_nats_of_the_first_digits(pixelcnn: Package, data_folder:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(2400)  # ten thousand images, one thread
+@pytest.mark.timeout(0)  # ten thousand images, one thread: minutes, an hour on a busy machine
 def test_gated_pixelcnn_bits_per_dim_of_the_test_set(pixelcnn: Package, data_folder: Path) -> None:
     nats = mnist_nats(pixelcnn, data_folder, 10_000)
     # measured 0.8088872, off in the sixth decimal; not rounding here: on 200 images float32 and
