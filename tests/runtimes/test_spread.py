@@ -57,7 +57,7 @@ class Meeting:
         return self.slots - self.free - 1
 
     def step(self, count: int) -> Sequence[Advance]:
-        self.barrier.wait(30)  # raises where the others do not come
+        self.barrier.wait(300)  # raises where the others do not come
         nothing = np.zeros((count, 1))
         return [Advance(0, 0, nothing, nothing, nothing > 0, False)]
 
