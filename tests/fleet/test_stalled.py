@@ -20,6 +20,7 @@ from websockets.typing import Subprotocol
 pytestmark = pytest.mark.slow
 
 STREAMS, STALLED = 200, 50
+PACE = 5.0  # times as long as without the stalled ones, at most
 SITES, ENDLESS = 1_000, 200_000
 MODEL = {"model": "long-wavenet", "condition": {"label": 1}}
 
@@ -63,7 +64,8 @@ def test_stalled_readers_hold_up_nobody(fleet: Fleet) -> None:
     with ExitStack() as silent:
         for index in range(STALLED):
             silent.enter_context(stalled(server, 1_000 + index))
-        beside = paced(server)
+        # twice: the machine may have had something else to do
+        beside = min(paced(server) for _ in range(2))
         still = server.metric("ancestral_websockets_open")
         values = Reader(server, server, 7, SITES)
         values.start()
@@ -76,6 +78,7 @@ def test_stalled_readers_hold_up_nobody(fleet: Fleet) -> None:
         f"{STREAMS - STALLED} streams in {alone:.1f} s, beside {STALLED} stalled ones in "
         f"{beside:.1f} s; the API grew by {grown[0]:.1f} MiB, the worker by {grown[1]:.1f} MiB"
     )
+    assert beside < PACE * alone
     assert max(grown) < 256  # slots of 200,000 sites hold values and nats: 2.4 MiB each
     assert still >= STALLED
     expected = fleet.model.sample(1, 7, {"label": 1}, sites=SITES)
