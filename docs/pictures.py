@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 DIGITS = "gated-pixelcnn-mnist"
 REACHED = "(share) => document.getElementById('progress').value >= share"
 SPOKEN = {"model": "wavenet-digits", "seed": 5, "sites": 2400}
-VOICE = {"digit": 3, "speaker": 1}
+VOICE = {"digit": 3, "speaker": "Jackson"}
 BRUSH = ((0.22, 0.25), (0.5, 0.36))  # from and to, in shares of the easel
 
 
