@@ -11,7 +11,7 @@ from ancestral.media.mel import LogMel
 from ancestral.models.data import ConditionSpec
 from ancestral.store.part import Finite, Label, Part, Positive
 
-# no number, no list: what a command line, a form or JSON says is a name or is not
+# a letter first and no comma: what names a class on a command line is no number and no list
 ClassName = Annotated[str, Field(max_length=64, pattern=r"^[^\W\d_]([^,\r\n]*[^,\s])?$")]
 
 
